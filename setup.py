@@ -1,0 +1,72 @@
+"""Packaging of unified_jax.
+
+Every range below has a tested lower and a tested upper end: ``constraints/lower.txt`` and ``constraints/upper.txt``
+hold the exact sets that ``make test`` ran with, packages of packages included. A range stops before the first release
+that may break it: the next minor of a 0.x package, the next major of a stable one.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+RUNTIME = [
+    "absl-py>=2.3.1,<3",  # logging
+    "chex>=0.1.91,<0.2",  # assertions and test variants
+    "einops>=0.8.0,<0.9",  # patches <-> pixels, and the forms of checkpoint rules
+    "flax>=0.12.0,<0.13",  # Linen modules
+    "grain>=0.2.13,<0.3",  # input pipelines and their state; brings array_record
+    "jax>=0.8.0,<0.11",
+    "jaxtyping>=0.3.3,<0.4",  # shapes in annotations
+    "Jinja2>=3.1.4,<4",  # the report page
+    "MarkupSafe>=2.1.5,<4",  # the report page
+    "matplotlib>=3.10.0,<3.12",  # the report's plots
+    "ml-collections>=1.0.0,<2",  # configs
+    "numpy>=2.1.0,<2.5",
+    "optax>=0.2.6,<0.3",  # 0.2.6 is the first Muon that takes matrices with several axes on a side
+    "orbax-checkpoint>=0.11.28,<0.13",  # training state
+    "Pillow>=11.1.0,<14",
+    "protobuf>=6.31.1,<8",  # tensorflow-datasets uses it without a cap: its 4.9.9 fails at protobuf 7
+    "rich>=13.9.4,<16",  # progress bar
+    "safetensors>=0.5.3,<0.9",  # published layouts
+    "tensorboardX>=2.6.2.2,<3",
+    # Imported by its own source only; brings neither TensorFlow nor anything that imports it.
+    "tensorflow-datasets>=4.9.10,<4.10",
+    "tokenizers>=0.21.0,<0.24",
+]
+
+NOTEBOOK = ["ipykernel>=6.29,<8"]
+
+EXTRAS = {
+    "test": [
+        *NOTEBOOK,
+        "beartype>=0.20.0,<0.24",  # with jaxtyping's import hook: every annotation is checked while tests run
+        "hypothesis>=6.120,<7",
+        "nbclient>=0.10.2,<0.12",
+        "nbformat>=5.10.4,<6",
+        "pytest>=8.3.4,<10",
+        "ruff>=0.17.6,<0.18",  # one minor only: formatting changes between minors
+        "scipy>=1.14.1,<2",  # distribution tests
+    ],
+    "tpu": ["jax[tpu]>=0.8.0,<0.11"],
+    "cuda": ["jax[cuda12]>=0.8.0,<0.11"],
+    "colab": NOTEBOOK,
+}
+
+setup(
+    name="unified_jax",
+    version="0.1.0",
+    description="Models that understand and generate text and images, each a config over the same pieces, in JAX",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE", "NOTICE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["unified_jax", "unified_jax.*"]),
+    package_data={
+        "unified_jax.report": ["templates/*"],
+        "unified_jax.data.sources": ["assets/emoji/*", "assets/emoji/licences/*"],
+    },
+    install_requires=RUNTIME,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["ujx = unified_jax.cli.main:main"]},
+)

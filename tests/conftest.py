@@ -1,0 +1,59 @@
+"""Every test runs with eight fake devices, exact matrix products and all shape annotations checked."""
+
+import os
+import sys
+from pathlib import Path
+
+# Both before jax is imported.
+os.environ["XLA_FLAGS"] = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8"]
+).strip()
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import hypothesis
+import jax
+import jaxtyping
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # configs/ is importable
+jaxtyping.install_import_hook("unified_jax", "beartype.beartype")  # before anything imports the library
+jax.config.update("jax_default_matmul_precision", "highest")
+jax.config.update("jax_disable_most_optimizations", True)  # tests compile more than they compute
+
+hypothesis.settings.register_profile("quick", max_examples=40, deadline=None, derandomize=True)
+hypothesis.settings.load_profile("quick")
+
+
+def pytest_configure(config):
+    # beartype checks a random item of a list; hypothesis does not like to see that inside a strategy.
+    config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
+
+
+class GetKey:
+    """A different random key at every call, the same ones in every run."""
+
+    def __init__(self, seed: int = 0):
+        self.root, self.calls = jax.random.key(seed), 0
+
+    def __call__(self) -> jax.Array:
+        self.calls += 1
+        return jax.random.fold_in(self.root, self.calls)
+
+
+@pytest.fixture
+def getkey() -> GetKey:
+    return GetKey()
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """A tokenizer of 300 tokens, trained on two sentences."""
+    from unified_jax.data.tokenizer import Tokenizer
+
+    return Tokenizer.train(["draw a red circle", "what colour is the blue square?"] * 3, vocab=300)

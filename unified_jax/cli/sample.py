@@ -1,0 +1,81 @@
+"""Draw a picture from text, describe or question a picture, or edit one.
+
+  ujx sample --workdir runs/demo --prompt "a large red circle at the top"
+  ujx sample --workdir runs/demo --image picture.png                             (describe)
+  ujx sample --workdir runs/demo --image picture.png --prompt "..." --want text  (answer)
+  ujx sample --workdir runs/demo --image picture.png --prompt "..." --want image (edit)
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from unified_jax.cli import load
+from unified_jax.data.document import Document, Image, Text
+from unified_jax.evals.samples import write_document
+from unified_jax.sampling.generate import generate_batch
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    load.add_arguments(parser)
+    parser.add_argument("--prompt", help="text given to the model")
+    parser.add_argument("--image", type=Path, help="picture given to the model, before the text")
+    parser.add_argument("--want", choices=("text", "image"), help="what to produce (default: a picture from text)")
+    parser.add_argument("--out", type=Path, default=Path("samples"), help="folder for pictures and sample.json")
+    parser.add_argument("--count", type=int, default=1, help="how many samples")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=25, help="solver steps of a picture")
+    parser.add_argument("--guidance_scale", type=float, default=1.0)
+    parser.add_argument("--temperature", type=float, default=0.0, help="of text; 0 is greedy")
+    parser.add_argument("--max_tokens", type=int, default=64)
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
+    if overrides:
+        raise ValueError("sample takes no --config overrides")
+    if arguments.count < 1:
+        raise ValueError(f"--count must be 1 or more, found {arguments.count}")
+    document = _document(arguments)
+    model, params = load.load(arguments)
+    settings = {name: getattr(arguments, name) for name in ("steps", "guidance_scale", "temperature", "max_tokens")}
+    start = time.perf_counter()
+    made = generate_batch(
+        model, params, [document] * arguments.count, rng=jax.random.key(arguments.seed), **settings
+    )
+    seconds = time.perf_counter() - start
+    records = []
+    for i, result in enumerate(made):
+        parts = write_document(arguments.out, f"sample_{i:03d}", Document(result.targets))
+        records.append({"output": parts, "seed": arguments.seed, **settings})
+        for part in parts:
+            print(part.get("text", str(arguments.out / part.get("image", ""))))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "sample.json").write_text(json.dumps({"seconds": seconds, "samples": records}, indent=2) + "\n")
+
+
+def _document(arguments: argparse.Namespace) -> Document:
+    if arguments.prompt is None and arguments.image is None:
+        raise ValueError("give --prompt, --image, or both")
+    given = [] if arguments.image is None else [Image(read_image(arguments.image))]
+    given += [] if arguments.prompt is None else [Text(arguments.prompt)]
+    want = arguments.want or ("text" if arguments.image is not None else "image")
+    return Document([*given, Text(target=True) if want == "text" else Image(target=True)])
+
+
+def read_image(path: Path) -> np.ndarray:
+    """uint8 [H W 3]; transparency on white. Raises ValueError or FileNotFoundError naming the file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such picture")
+    try:
+        picture = Pillow.open(path).convert("RGBA")
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"{path}: not a readable picture ({error})") from None
+    white = Pillow.new("RGBA", picture.size, "white")
+    return np.asarray(Pillow.alpha_composite(white, picture).convert("RGB"))

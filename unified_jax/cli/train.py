@@ -1,0 +1,59 @@
+"""Train an experiment; evaluate it and write its report at the end.
+
+Run the same command again to go on from the last checkpoint.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from unified_jax.cli import environment
+from unified_jax.config import Experiment
+from unified_jax.evals import benchmark, samples
+from unified_jax.models.pretrained import save_pretrained
+from unified_jax.report import build
+from unified_jax.train import loop
+from unified_jax.train.metrics import write_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, help="configs/NAME.py or configs/NAME.py:VARIANT")
+    parser.add_argument("--workdir", required=True, type=Path, help="folder of the run, made if need be")
+    parser.epilog = "--config.FIELD=VALUE overrides a value of the config, --config.model.width=256 for one"
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
+    began = float(os.environ.get("DEMO_STARTED") or time.time())
+    experiment, workdir = Experiment.load(arguments.config, overrides), arguments.workdir
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / "config.json", {"spec": arguments.config, **json.loads(experiment.config.to_json())})
+    write_json(workdir / "environment.json", environment.describe())
+    trained = loop.train(experiment, workdir, evaluate=_while_training(experiment, workdir))
+    save_pretrained(workdir / "model", trained.model, trained.ema)
+    results = [benchmark.run(b, trained.model, trained.ema) for b in experiment.benchmarks()]
+    scores = samples.write_scores(workdir, results, step=trained.steps, seconds=trained.seconds)
+    samples.write_samples(workdir, results, step=trained.steps, limit=48)
+    figures = {
+        "train_minutes": trained.seconds / 60,
+        "total_minutes": (time.time() - began) / 60,
+        "train_steps": trained.steps,
+        "parameters": environment.parameters(trained.params),
+    }
+    write_json(workdir / "metrics.json", scores | figures)
+    page = build(workdir)
+    print(f"report: {page}", file=sys.stderr)
+
+
+def _while_training(experiment: Experiment, workdir: Path) -> loop.Evaluate:
+    """Scores on a few documents, and pictures for the report, every now and then."""
+
+    def evaluate(step: int, seconds: float, model: Any, params: Any) -> None:
+        results = [benchmark.run(b, model, params, limit=b.quick) for b in experiment.benchmarks()]
+        samples.write_scores(workdir, results, step=step, seconds=seconds)
+        samples.write_samples(workdir, results, step=step, limit=6)
+
+    return evaluate

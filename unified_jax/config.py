@@ -1,0 +1,119 @@
+"""Experiment: a config file, its values after overrides, and what it builds from them.
+
+A config file is Python. ``get_config(arg)`` returns plain values; the functions beside it turn the final values into
+structure: ``texts``, ``model``, ``objectives``, ``data``, ``benchmarks`` and, where needed, ``given``.
+"""
+
+import ast
+import dataclasses
+import difflib
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from unified_jax.data.tokenizer import Tokenizer
+
+NEEDED = ("get_config", "texts", "model", "objectives", "data", "benchmarks")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """spec: "path/to/config.py" or "path/to/config.py:arg". config: the locked values. module: the config file."""
+
+    spec: str
+    config: ConfigDict
+    module: ModuleType
+
+    @classmethod
+    def load(cls, spec: str, overrides: Sequence[str] = ()) -> "Experiment":
+        """overrides: "model.width=256" and the like. Raises ValueError or FileNotFoundError in one clear line."""
+        path, _, arg = spec.partition(":")
+        module = _import(Path(path))
+        config = module.get_config(arg) if arg else module.get_config()
+        for override in overrides:
+            _set(config, override)
+        return cls(spec, config.lock(), module)
+
+    @classmethod
+    def of_run(cls, workdir: str | Path) -> "Experiment":
+        """The experiment that ``workdir`` was trained with: its config file, and the values it had then."""
+
+
+        path = Path(workdir) / "config.json"
+        if not path.exists():
+            raise FileNotFoundError(f"{workdir}: not a run folder (it has no config.json)")
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        module = _import(Path(saved.pop("spec").partition(":")[0]))
+        return cls(str(path), ConfigDict(saved).lock(), module)
+
+    def tokenizer(self, workdir: str | Path | None = None) -> Tokenizer:
+        """The run's tokenizer: read from ``workdir``, or trained on the config's texts and saved there."""
+        path = Path(workdir) / "tokenizer.json" if workdir else None
+        if path and path.exists():
+            return Tokenizer.load(path)
+        tokenizer = Tokenizer.train(self.module.texts(self.config), self.config.tokenizer.vocab)
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tokenizer.save(path)
+        return tokenizer
+
+    def model(self, tokenizer: Tokenizer) -> Any:
+        return self.module.model(self.config, tokenizer)
+
+    def objectives(self) -> tuple[Any, ...]:
+        return tuple(self.module.objectives(self.config))
+
+    def given(self, model: Any) -> dict[str, Any]:
+        """Parameters that training starts from instead of drawing them, by top-level name; {} if the config has none."""
+        return self.module.given(self.config, model) if hasattr(self.module, "given") else {}
+
+    def data(self) -> Any:
+        return self.module.data(self.config)
+
+    def benchmarks(self) -> tuple[Any, ...]:
+        return tuple(self.module.benchmarks(self.config))
+
+
+def _import(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such config file")
+    root = str(Path.cwd())
+    if root not in sys.path:
+        sys.path.insert(0, root)  # configs import their neighbours as configs.common
+    spec = importlib.util.spec_from_file_location(f"experiment_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if missing := [name for name in NEEDED if not hasattr(module, name)]:
+        raise ValueError(f"{path}: a config file must define {missing[0]}()")
+    return module
+
+
+def _set(config: ConfigDict, override: str) -> None:
+    """Applies "a.b=value"; the value must be of the kind that stands there."""
+    path, equals, text = override.partition("=")
+    if not equals:
+        raise ValueError(f"override {override!r}: write it as field=value")
+    *parents, last = path.split(".")
+    node, walked = config, []
+    for name in [*parents, last]:
+        if not isinstance(node, ConfigDict) or name not in node:
+            known = list(node) if isinstance(node, ConfigDict) else []
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {'.'.join([*walked, close[0]])}?" if close else f"; fields are {', '.join(known)}"
+            raise ValueError(f"unknown config field {path!r}{hint}")
+        walked.append(name)
+        parent, node = node, node[name]
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    value = float(value) if isinstance(node, float) and type(value) is int else value
+    if node is not None and type(value) is not type(node):
+        raise ValueError(f"config field {path!r} holds a {type(node).__name__}, found {text!r}")
+    parent[last] = value

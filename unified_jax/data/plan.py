@@ -1,0 +1,88 @@
+"""Span: how one family writes one stretch of a document; a plan is a list of spans."""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """A stretch of one or several streams that attends in one way.
+
+    parts: (stream, values [n ...]) in order; a span may mix streams (text delimiters around an image).
+    attend: "causal" gives every entry its own block and predicts it from its predecessor; "full" makes the span one
+      block at one sequence index, each entry predicted from itself.
+    private: a noised copy that only its own block sees; it takes no sequence index, so a clean copy that follows
+      stands where the noised one stood.
+    learn: whether entries carry loss. grid: (rows, columns) of the part that is a picture.
+    fill: when generating, how to produce this span; its values are then placeholders. None: the span is given.
+    """
+
+    parts: tuple[tuple[str, np.ndarray], ...]
+    attend: Literal["causal", "full"] = "causal"
+    private: bool = False
+    learn: bool = True
+    grid: tuple[int, int] | None = None
+    fill: Any = None
+
+    def sizes(self) -> dict[str, int]:
+        """Entries of each stream."""
+        sizes: dict[str, int] = {}
+        for stream, values in self.parts:
+            sizes[stream] = sizes.get(stream, 0) + len(values)
+        return sizes
+
+
+@dataclasses.dataclass
+class Cursor:
+    """Where the next span of a document goes: its block, its sequence index, and the slot that predicts it."""
+
+    block: int = 0
+    index: int = 0
+    last: int | None = None
+
+    def advance(self, span: Span, n: int | None = None) -> None:
+        """Moves past a span (its first ``n`` entries, where only part of a causal one was placed)."""
+        if span.attend == "full":
+            self.block += 1
+            self.index += not span.private
+        else:
+            n = sum(span.sizes().values()) if n is None else n
+            self.block += n
+            self.index += n
+
+
+def count(spans: list[Span]) -> int:
+    """Slots of a whole plan."""
+    return sum(len(values) for span in spans for _, values in span.parts)
+
+
+def skip(spans: list[Span], entries: int) -> tuple[Cursor, list[Span]]:
+    """Where a document stands after its first ``entries`` entries, and the spans that remain.
+
+    A causal span of one stream may be cut; a full one is taken whole. Raises ValueError otherwise.
+    """
+    cursor, rest = Cursor(), list(spans)
+    while entries and rest:
+        size = count(rest[:1])
+        if size <= entries:
+            cursor.advance(rest.pop(0))
+            entries -= size
+            continue
+        if rest[0].attend == "full" or len(rest[0].parts) != 1:
+            raise ValueError(f"a {rest[0].attend} span of {size} entries cannot be cut after {entries}")
+        ((stream, values),) = rest[0].parts
+        cursor.advance(rest[0], entries)
+        rest[0] = dataclasses.replace(rest[0], parts=((stream, values[entries:]),))
+        entries = 0
+    return cursor, rest
+
+
+def sizes(spans: list[Span]) -> dict[str, int]:
+    """Entries of each stream over a whole plan."""
+    total: dict[str, int] = {}
+    for span in spans:
+        for stream, n in span.sizes().items():
+            total[stream] = total.get(stream, 0) + n
+    return total

@@ -1,0 +1,46 @@
+"""Benchmark: documents with known answers, and a grader; one score with its interval."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from unified_jax.data.document import Document, Part
+from unified_jax.evals.interval import Score, proportion
+from unified_jax.sampling.generate import generate_batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """name: the score's name. title: what the report calls it.
+
+    documents: with their targets filled in by the truth. grade(truth document, produced part) -> right or wrong.
+    settings: how to generate, fields of ``sampling.fill.Settings``. quick: how many documents suffice while training.
+    """
+
+    name: str
+    title: str
+    documents: Sequence[Document]
+    grade: Callable[[Document, Part], bool]
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    quick: int = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A benchmark's outcome: every document as generated, whether it was right, and the score."""
+
+    benchmark: Benchmark
+    outputs: Sequence[Document]
+    correct: Sequence[bool]
+    score: Score
+
+
+def run(benchmark: Benchmark, model: Any, params: Any, *, limit: int | None = None, seed: int = 0) -> Result:
+    """Generates an answer to every document (the first ``limit``) and grades it."""
+    documents = [benchmark.documents[i] for i in range(min(limit or len(benchmark.documents), len(benchmark.documents)))]
+    prompts = [document.prompt() for document in documents]
+    outputs = generate_batch(model, params, prompts, rng=jax.random.key(seed), **benchmark.settings)
+    correct = [bool(benchmark.grade(truth, made.targets[0])) for truth, made in zip(documents, outputs)]
+    return Result(dataclasses.replace(benchmark, documents=documents), outputs, correct, proportion(correct))

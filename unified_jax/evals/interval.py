@@ -1,0 +1,28 @@
+"""Scores with their uncertainty."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+Z95 = 1.959963984540054
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """A proportion of ``n`` trials with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def proportion(outcomes: Sequence[bool]) -> Score:
+    """Wilson's interval (JASA 22, 1927): right even at 0% and 100%, where the normal one has no width."""
+    n = len(outcomes)
+    if not n:
+        raise ValueError("a proportion of no trials is not defined")
+    p, z2 = sum(outcomes) / n, Z95**2
+    centre, half = (p + z2 / (2 * n)) / (1 + z2 / n), Z95 / (1 + z2 / n)
+    half *= math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return Score(p, max(0.0, centre - half), min(1.0, centre + half), n)

@@ -1,0 +1,46 @@
+"""Benchmarks of the shapes world: drawings read back exactly, captions parsed, answers compared."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from unified_jax.data.document import Document, Part
+from unified_jax.data.sources.shapes import Shapes, World, parse_caption
+from unified_jax.evals.benchmark import Benchmark
+from unified_jax.evals.graders.shapes import grade
+
+
+def benchmarks(world: World, *, n: int, drawing: Mapping[str, Any], seed: int = 1) -> tuple[Benchmark, ...]:
+    """The scores of the demo, on combinations held out of training. drawing: settings of the pictures."""
+
+    def held_out(name: str, title: str, tasks: Mapping[str, float], n: int = n, **settings: Any) -> Benchmark:
+        source = Shapes(world=world, split="held_out", tasks=tasks, length=n, seed=seed)
+        return Benchmark(name, title, source, GRADES[next(iter(tasks)).partition("/")[0]](world), settings)
+
+    never = "combinations never trained on"
+    return (
+        held_out("caption_exact", f"one object, {never}", {"caption/1": 1}),
+        held_out("image_exact", f"one object, {never}", {"draw/1": 1}, **drawing),
+        held_out("answer_exact", f"one object, {never}", {"question/1": 1}),
+        held_out("caption_exact_two", f"two objects, {never}", {"caption/2": 1}),
+        held_out("image_exact_two", f"two objects, {never}", {"draw/2": 1}, **drawing),
+        held_out("answer_exact_two", f"two objects, {never}", {"question/2": 1}),
+        held_out("edit_exact", f"edits, {never}", {"edit/1": 1, "edit/2": 2}, **drawing),
+    )
+
+
+def _drawn(world: World):
+    return lambda truth, part: grade(truth.info["scene"], part.pixels, world)
+
+
+def _described(world: World):
+    def right(truth: Document, part: Part) -> bool:
+        return parse_caption(part.text, world) == truth.info["scene"]
+
+    return right
+
+
+def _answered(world: World):
+    return lambda truth, part: part.text == truth.targets[0].text
+
+
+GRADES = {"draw": _drawn, "edit": _drawn, "caption": _described, "question": _answered}

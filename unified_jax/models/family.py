@@ -1,0 +1,75 @@
+"""Family: how one system writes documents and reads back what it generated; the non-neural half of a Model."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unified_jax.codecs.base import Codec, to_float, to_uint8
+from unified_jax.data.document import Document, Image, Part, Text
+from unified_jax.data.pack import Stream
+from unified_jax.data.plan import Span
+from unified_jax.data.tokenizer import Tokenizer
+from unified_jax.sampling.fill import Autoregress, Integrate
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Family:
+    """Everything about a system that is not a parameter.
+
+    name, arguments: the family function and the plain values it was called with, so that a checkpoint can rebuild it.
+    write: a document whose images carry values -> spans. null: the same document without its condition, for guidance.
+    fills: how a blank span is produced, by the name in ``Span.fill``: "text" or "image".
+    codec: pixels <-> values; its parameters, if any, are ``params["codec"]``.
+    values_of: what a picture's fill produced, [n ...], -> the codec's values [h w ...].
+    image_size: (height, width) of pictures drawn when the document does not say.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    tokenizer: Tokenizer
+    codec: Codec
+    streams: Mapping[str, Stream]
+    image_size: tuple[int, int]
+    write: Callable[[Document], list[Span]]
+    null: Callable[[Document], Document]
+    fills: Mapping[str, Autoregress | Integrate]
+    values_of: Callable[[np.ndarray], np.ndarray]
+
+    def plan(self, document: Sequence[Part], params: Mapping[str, Any] | None = None) -> list[Span]:
+        """Spans of one document. params: needed only where the codec has weights."""
+        return self.write(self.encode([document], params)[0])
+
+    def encode(self, documents: Sequence[Sequence[Part]], params: Mapping[str, Any] | None = None) -> list[Document]:
+        """Fills in ``values`` of every image that has pixels; pictures of one size go through the codec together."""
+        waiting: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        for i, document in enumerate(documents):
+            for j, part in enumerate(document):
+                if isinstance(part, Image) and part.pixels is not None and part.values is None:
+                    self.codec.grid(*part.pixels.shape[:2])
+                    waiting.setdefault(part.pixels.shape, []).append((i, j))
+        parts = [list(document) for document in documents]
+        for places in waiting.values():
+            pixels = to_float(np.stack([parts[i][j].pixels for i, j in places]))
+            for (i, j), values in zip(places, self._codes(pixels, params)):
+                parts[i][j] = dataclasses.replace(parts[i][j], values=values)
+        return [Document(new, getattr(old, "info", None)) for new, old in zip(parts, documents)]
+
+    def _codes(self, pixels: np.ndarray, params: Mapping[str, Any] | None) -> np.ndarray:
+        return np.asarray(self.codec.encode((params or {}).get("codec", {}), pixels), self.codec.dtype)
+
+    def text(self, ids: np.ndarray) -> Text:
+        """Generated ids [n] -> the part they mean."""
+        return Text(self.tokenizer.decode(ids), target=True, values=ids)
+
+    def image(self, values: np.ndarray, params: Mapping[str, Any]) -> Image:
+        """What a picture's fill produced, [n ...], -> the picture."""
+        values = self.values_of(values)
+        pixels = self.codec.decode(params.get("codec", {}), values[None])[0]
+        return Image(to_uint8(pixels), target=True, values=values)
+
+
+def without_text(document: Document) -> Document:
+    """The null prompt of most systems: the given text is left out, given pictures stay."""
+    return Document((part for part in document if part.target or not isinstance(part, Text)), document.info)

@@ -1,0 +1,88 @@
+"""Model: embed every stream into its lane, run the backbone, read predictions where each entry says.
+
+The one assembly behind every family whose generation lives in the sequence. It knows no task, no paper and no phase:
+those are arrays of the Interleaved batch (``core.sequence``) and the modules it was given.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from flax import struct
+
+from unified_jax.core.cache import Cache
+from unified_jax.core.mask import visible
+from unified_jax.core.sequence import Interleaved, Slots, join
+from unified_jax.core.types import Array, DTypeLike, Float, Leaf
+from unified_jax.models.family import Family
+
+
+@struct.dataclass
+class Output:
+    """hidden: {lane: float [B T D]}; kv: the backbone's own keys and values; slots: the joined lanes they belong to."""
+
+    hidden: dict[str, Leaf]
+    kv: Any
+    slots: Slots
+
+
+class Model(nn.Module):
+    """lane: stream -> lane. width: lane -> D. embed, heads: stream -> piece. backbone: a Stack or anything like it.
+
+    family: how documents become spans and back; no part of the computation.
+    """
+
+    lane: Mapping[str, str]
+    width: Mapping[str, int]
+    embed: Mapping[str, nn.Module]
+    backbone: nn.Module
+    heads: Mapping[str, nn.Module]
+    family: Family
+    dtype: DTypeLike = jnp.float32
+
+    def __hash__(self) -> int:
+        # By identity: a model is a static argument of the jitted sampler, and its dicts have no hash.
+        return id(self)
+
+    def __call__(self, seq: Interleaved, cache: Cache | None = None) -> Output:
+        xs = {}
+        for lane, slots in seq.lanes.items():
+            streams = [name for name in sorted(seq.streams) if self.lane[name] == lane]
+            xs[lane] = self._fill(slots, {name: seq.streams[name] for name in streams}, self.width[lane])
+        query = join(seq.lanes)
+        if cache is None:
+            mask, past = visible(query, query), None
+        else:
+            mask = jnp.concatenate([visible(query, cache.slots), visible(query, query)], -1)
+            past = cache.kv
+        hidden, kv = self.backbone(xs, pos=query.pos, mask=mask, past=past)
+        return Output(hidden, kv, query)
+
+    def _fill(self, slots: Slots, payloads: Mapping[str, Any], width: int) -> Float[Array, "B T D"]:
+        """Every stream's embeddings at their slots; empty slots are zero."""
+        batch, capacity = slots.doc.shape
+        x = jnp.zeros((batch * (capacity + 1), width), self.dtype)
+        row = (capacity + 1) * jnp.arange(batch)[:, None]
+        for name, payload in payloads.items():
+            pos = jnp.take_along_axis(slots.pos, jnp.minimum(payload.slot, capacity - 1)[..., None], 1)
+            states = self.embed[name](payload, pos)
+            # Padding entries all go to the spare slot behind each row, which is cut off again.
+            x = x.at[(row + payload.slot).reshape(-1)].set(states.reshape(-1, width), mode="promise_in_bounds")
+        return x.reshape(batch, capacity + 1, width)[:, :capacity]
+
+    def predict(self, seq: Interleaved, cache: Cache | None = None) -> dict[str, Array]:
+        """{stream: logits or predictions} at each entry's ``read``."""
+        return self.read(self(seq, cache), seq)
+
+    def read(self, output: Output, seq: Interleaved) -> dict[str, Array]:
+        """Applies every stream's head to the states its entries read."""
+        states = join(output.hidden)
+        batch, length, width = states.shape
+        flat, row = states.reshape(batch * length, width), length * jnp.arange(batch)[:, None]
+        predictions = {}
+        for name in sorted(set(self.heads) & set(seq.streams)):
+            payload = seq.streams[name]
+            x = flat.at[row + payload.read].get(mode="promise_in_bounds")
+            predictions[name] = self.heads[name](x, payload)
+        return predictions

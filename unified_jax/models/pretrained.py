@@ -1,0 +1,81 @@
+"""Checkpoint folders: config.json + model.safetensors + tokenizer.json, in and out.
+
+``config.json`` names the family (``model_type``) and the plain values it is built with; nothing in a folder is code.
+"""
+
+import importlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from unified_jax.data.pack import Layout, pack
+from unified_jax.data.tokenizer import Tokenizer
+from unified_jax.interop import safetensors
+
+FAMILIES = {
+    "transfusion": "unified_jax.models.transfusion",
+    "chameleon": "unified_jax.models.chameleon",
+    "vq": "unified_jax.models.vq",
+}
+
+
+def build(name: str, tokenizer: Tokenizer, arguments: dict[str, Any]) -> Any:
+    """The model of a family by name. Raises ValueError for an unknown family or argument."""
+    if name not in FAMILIES:
+        raise ValueError(f"unknown model_type {name!r}; families are {', '.join(FAMILIES)}")
+    function = getattr(importlib.import_module(FAMILIES[name]), name)
+    try:
+        return function(tokenizer, **{key: _tuples(value) for key, value in arguments.items()})
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def shapes(model: Any) -> Any:
+    """The parameter tree of a model as ShapeDtypeStructs, its codec's included."""
+    family = model.family
+    room = {name: 1 for name in family.streams}
+    if family.name == "vq":
+        room = {name: int(np.prod(model.grid)) for name in family.streams}
+    seq = pack([[]], family.streams, Layout({s.lane: max(room.values()) for s in family.streams.values()}, room))
+    tree = jax.eval_shape(lambda rng: model.init(rng, seq, method="predict")["params"], jax.random.key(0))
+    return tree
+
+
+def save_pretrained(path: str | Path, model: Any, params: Any) -> None:
+    """Writes the folder; each file appears whole or not at all."""
+    path, family = Path(path), model.family
+    path.mkdir(parents=True, exist_ok=True)
+    safetensors.save(path / "model.safetensors", params, metadata={"format": "unified_jax"})
+    family.tokenizer.save(path / "tokenizer.json")
+    config = {"model_type": family.name, "arguments": dict(family.arguments)}
+    temporary = path / "config.json.tmp"
+    temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path / "config.json")
+
+
+def from_pretrained(path: str | Path) -> tuple[Any, Any]:
+    """(model, params) of a checkpoint folder. Raises FileNotFoundError or ValueError in one clear line."""
+    path = Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such checkpoint folder")
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        if not (path / name).is_file():
+            raise FileNotFoundError(f"{path}: not a checkpoint folder of this library (it has no {name})")
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        name, arguments = config["model_type"], dict(config["arguments"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path / 'config.json'}: not a config of this library ({error})") from None
+    model = build(name, Tokenizer.load(path / "tokenizer.json"), arguments)
+    return model, safetensors.load(path / "model.safetensors", shapes(model))
+
+
+def _tuples(value: Any) -> Any:
+    """JSON has no tuples; modules want them (lists have no hash)."""
+    if isinstance(value, list):
+        return tuple(_tuples(x) for x in value)
+    return {key: _tuples(x) for key, x in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,125 @@
+"""Convolutional pieces on pictures, [B H W C] (NHWC): what pixel codecs are built from.
+
+One resolution ladder (VQGAN, arXiv:2012.09841, appendix, and the latent diffusion codecs after it):
+ResBlocks at each level, a strided convolution down, nearest-neighbour upsampling and a convolution up.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from unified_jax.core.types import Array, Float
+from unified_jax.nn.attention import attend
+from unified_jax.nn.dense import Dense
+
+EPSILON = 1e-6  # of the published codecs; not the 1e-5 that is torch's default
+
+
+class Conv(nn.Module):
+    """size x size convolution, zero-padded so that a stride s divides even sides by exactly s.
+
+    With size 3 and stride 2 the padding falls on the bottom and right only, as in the published codecs. XLA's own
+    convolution: on CPU it beat sums of shifted matrix products 1.3x to 3x in gradients at every size but 4 x 4 x 128.
+    """
+
+    features: int
+    size: int = 3
+    stride: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(in_axis=(0, 1, 2)), shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        y = jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            (self.stride, self.stride),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return y + bias.astype(self.dtype)
+
+
+class GroupNorm(nn.Module):
+    """(x - mean) / std over space and groups of neighbouring channels (arXiv:1803.08494), in float32.
+
+    Raises ValueError when the channels do not divide into ``groups``.
+    """
+
+    groups: int = 32
+    epsilon: float = EPSILON
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+        channels = x.shape[-1]
+        if channels % self.groups:
+            raise ValueError(f"{channels} channels do not divide into {self.groups} groups")
+        scale = self.param("scale", nn.initializers.ones, (channels,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
+        y = x.astype(jnp.float32)
+        y = y - self._pooled(y)
+        y = y * jax.lax.rsqrt(self._pooled(jnp.square(y)) + self.epsilon)
+        return (y * scale + bias).astype(x.dtype)
+
+    def _pooled(self, x: Float[Array, "B H W C"]) -> Float[Array, "B 1 1 C"]:
+        """The mean of each group, repeated over its channels. Space first: XLA on CPU vectorises that reduction."""
+        mean = x.mean((1, 2)).reshape(x.shape[0], self.groups, -1)
+        return jnp.broadcast_to(mean.mean(-1, keepdims=True), mean.shape).reshape(x.shape[0], 1, 1, -1)
+
+
+class ResBlock(nn.Module):
+    """shortcut(x) + conv(silu(norm(conv(silu(norm(x)))))); the shortcut is a 1 x 1 product where the width changes."""
+
+    features: int
+    norm: Callable[..., nn.Module] = GroupNorm
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W D"]:
+        y = Conv(self.features, dtype=self.dtype, name="conv_in")(jax.nn.silu(self.norm(name="norm_in")(x)))
+        y = Conv(self.features, dtype=self.dtype, name="conv_out")(jax.nn.silu(self.norm(name="norm_out")(y)))
+        if x.shape[-1] != self.features:
+            x = Dense(self.features, use_bias=True, dtype=self.dtype, name="shortcut")(x)
+        return x + y
+
+
+class Attention(nn.Module):
+    """x + o(attend(q, k, v)), one head over all places of the picture, on normalised input."""
+
+    norm: Callable[..., nn.Module] = GroupNorm
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+        batch, height, width, channels = x.shape
+        places = height * width
+        y = self.norm(name="norm")(x).reshape(batch, places, channels)
+        project = lambda name: Dense((1, channels), use_bias=True, dtype=self.dtype, name=name)(y)
+        out = attend(project("q"), project("k"), project("v"), mask=jnp.ones((batch, places, places), bool))
+        return x + Dense(channels, axes=2, use_bias=True, dtype=self.dtype, name="o")(out).reshape(x.shape)
+
+
+class Downsample(nn.Module):
+    """Half the sides, by a strided convolution."""
+
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
+        return Conv(x.shape[-1], stride=2, dtype=self.dtype, name="conv")(x)
+
+
+class Upsample(nn.Module):
+    """Twice the sides: every value repeated 2 x 2, then a convolution."""
+
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
+        batch, height, width, channels = x.shape
+        x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
+        return Conv(channels, dtype=self.dtype, name="conv")(x.reshape(batch, 2 * height, 2 * width, channels))

@@ -1,0 +1,60 @@
+"""Embedders: one stream's payload -> states, [B N ...] -> [B N D]."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from unified_jax.core.sequence import Payload
+from unified_jax.core.types import Array, DTypeLike, Float, Int
+from unified_jax.nn.dense import Dense
+
+
+def sincos(x: Float[Array, "..."], width: int, *, scale: float = 1000.0, period: float = 10_000.0) -> Array:
+    """Sines and cosines of scale * x at ``width / 2`` geometric frequencies, float32 [... width]."""
+    half = width // 2
+    rate = period ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angle = scale * x.astype(jnp.float32)[..., None] * rate
+    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], -1)
+
+
+class Tokens(nn.Module):
+    """A table of ``vocab`` rows; ``attend`` reads it backwards, so that a tied head is the same parameters.
+
+    multiplier: what looked-up rows are multiplied by; sqrt(width) gives states of unit size (arXiv:1706.03762, 3.4).
+    """
+
+    vocab: int
+    width: int
+    multiplier: float = 1.0
+    dtype: DTypeLike = jnp.float32
+
+    def setup(self):
+        self.table = self.param("table", nn.initializers.normal(self.width**-0.5), (self.vocab, self.width), jnp.float32)
+
+    def __call__(self, payload: Payload, pos: Int[Array, "B N A"]) -> Float[Array, "B N D"]:
+        return (self.multiplier * self.table[payload.values]).astype(self.dtype)
+
+    def attend(self, states: Float[Array, "B N D"]) -> Float[Array, "B N V"]:
+        """Logits in float32."""
+        flat = states.reshape(-1, self.width).astype(jnp.float32) @ self.table.T
+        return flat.reshape(*states.shape[:-1], self.vocab)
+
+
+class Latents(nn.Module):
+    """Patches or latents with a noise level: in(values) + position(row, column) + time.
+
+    grid: (rows, columns) of the largest picture; a learned table over it tells the patches apart.
+    """
+
+    width: int
+    grid: tuple[int, int]
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, payload: Payload, pos: Int[Array, "B N A"]) -> Float[Array, "B N D"]:
+        x = Dense(self.width, use_bias=True, dtype=self.dtype, name="in")(payload.values)
+        # As large as a patch of unit noise, which would drown it otherwise.
+        place = self.param("place", nn.initializers.normal(1.0), (*self.grid, self.width), jnp.float32)
+        t = Dense(self.width, use_bias=True, name="time_in")(sincos(payload.time, 128))
+        t = Dense(self.width, use_bias=True, name="time_out")(jax.nn.silu(t))
+        return x + (place[pos[..., 1], pos[..., 2]] + t).astype(self.dtype)

@@ -1,0 +1,30 @@
+"""Heads: states at ``read`` -> predictions, always float32."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from unified_jax.core.sequence import Payload
+from unified_jax.core.types import Array, Float
+from unified_jax.nn.dense import Dense
+from unified_jax.nn.embed import Tokens
+
+
+class Tied(nn.Module):
+    """Logits by the embedder's own table."""
+
+    tokens: Tokens
+
+    def __call__(self, states: Float[Array, "B N D"], payload: Payload | None = None) -> Float[Array, "B N V"]:
+        return self.tokens.attend(states)
+
+
+class Linear(nn.Module):
+    """One affine map to ``features``; ``zero`` starts it at zero, so that a flow begins at the mean."""
+
+    features: int
+    zero: bool = False
+
+    @nn.compact
+    def __call__(self, states: Float[Array, "B N D"], payload: Payload | None = None) -> Float[Array, "B N P"]:
+        init = nn.initializers.zeros if self.zero else None
+        return Dense(self.features, use_bias=True, kernel_init=init, name="out")(states.astype(jnp.float32))

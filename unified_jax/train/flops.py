@@ -1,0 +1,63 @@
+"""Model FLOPs of a training step, and the peak they are held against.
+
+    FLOPs = 6 * sum over matrices (size * rows it was applied to)  +  12 * L * H * C * visible pairs
+
+A multiply and an add are two; backward is twice forward. Only filled slots and entries count, and attention counts
+only pairs of slots that may see each other: padding and masked-out pairs are waste, not work. Rematerialised work is
+not counted.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from unified_jax.core.paths import path_name
+
+# Dense bfloat16 peak of one chip, FLOP/s, from the vendors' data sheets.
+PEAK = {
+    "TPU v4": 275e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5": 459e12,
+    "TPU v5p": 459e12,
+    "TPU v6 lite": 918e12,
+    "NVIDIA A100": 312e12,
+    "NVIDIA H100": 989e12,
+}
+
+
+def train_flops(params: Any, *, slots: float, entries: Mapping[str, float], pairs: float) -> float:
+    """FLOPs of one update. slots: filled slots; entries: filled entries of each stream; pairs: visible slot pairs."""
+    total = 0.0
+    for path, x in jax.tree_util.tree_leaves_with_path(params):
+        name = path_name(path)
+        stream = re.match(r"(?:embed|heads)_([^/]+)/", name)
+        if name.endswith("/table"):
+            total += 6 * x.size * entries.get(stream[1], 0.0)  # read backwards by a tied head; looking up is free
+        elif name.endswith("/kernel"):
+            total += 6 * x.size * (entries.get(stream[1], 0.0) if stream else slots)
+        if re.search(r"/q_[^/]+/kernel$", name):
+            total += 12 * (x.size // x.shape[-3]) * pairs  # L * H * C: the query kernel without its input axis
+    return total
+
+
+def peak_flops(device: jax.Device) -> float | None:
+    """FLOP/s of one device: by table for accelerators, by timing a float32 matrix product on CPU; None if unknown."""
+    if device.platform == "cpu":
+        return _measured_peak()
+    return next((peak for kind, peak in PEAK.items() if device.device_kind.startswith(kind)), None)
+
+
+def _measured_peak(n: int = 1536, repeats: int = 5) -> float:
+    x = jnp.ones((n, n), jnp.float32)
+    product = jax.jit(lambda x: x @ x)
+    product(x).block_until_ready()
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        product(x).block_until_ready()
+        best = min(best, time.perf_counter() - start)
+    return 2 * n**3 / best

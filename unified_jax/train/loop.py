@@ -1,0 +1,225 @@
+"""train: data, step, log, evaluate, save, resume. One loop for every system."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+from absl import logging
+
+from unified_jax.config import Experiment
+from unified_jax.core.mask import visible
+from unified_jax.core.sequence import Interleaved, join
+from unified_jax.data.guard import Guard
+from unified_jax.data.loader import Batches, Packing
+from unified_jax.data.pack import Layout, pack
+from unified_jax.train import sharding
+from unified_jax.train.checkpoint import Checkpoints
+from unified_jax.train.flops import peak_flops, train_flops
+from unified_jax.train.metrics import Log, write_json
+from unified_jax.train.optim import optimizer
+from unified_jax.train.state import TrainState, create
+from unified_jax.train.step import train_step
+
+TIMED_STEPS = 8  # steps that a time budget is turned into a number of steps with
+
+
+class BadStep(ValueError):
+    """A loss or gradient was not finite, and the config says to stop."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a run leaves behind: the model, the averaged and the last parameters, steps, seconds of training."""
+
+    model: Any
+    ema: Any
+    params: Any
+    steps: int
+    seconds: float
+
+
+Evaluate = Callable[[int, float, Any, Any], None]
+
+
+def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = lambda *_: None) -> Trained:
+    """Trains until the config's steps are done, going on from the newest checkpoint in ``workdir``.
+
+    evaluate(step, seconds, model, params): called every ``evaluate_every`` steps with the averaged parameters; its
+    time is not training time. Raises BadStep at the first non-finite loss unless ``on_bad_step`` is "skip".
+    """
+    c, workdir = experiment.config, Path(workdir)
+    mesh = sharding.make_mesh(c.mesh)
+    model = experiment.model(experiment.tokenizer(workdir))
+    given = experiment.given(model)
+    batches = _batches(experiment, model, given)
+    put = partial(sharding.put_batch, sharding=sharding.batch_sharding(mesh), accumulate=c.accumulate)
+    example = put(next(iter(batches)))
+    steps = _steps(experiment, workdir, model, mesh, example, given)
+    state, step_fn = _start(experiment, model, mesh, example, given, steps)
+    checkpoints, data, seconds = Checkpoints(workdir, keep=c.keep), iter(_prefetched(batches)), 0.0
+    if checkpoints.latest is not None:
+        state, progress = checkpoints.restore(state)
+        data.set_state(progress["data"])
+        seconds = progress["seconds"]
+    step, meter = int(state.step), _Meter(state.params, mesh, model.family.streams)
+    rng, started = jax.random.key(c.seed), time.perf_counter() - seconds
+    with Log(workdir, steps=steps, step=step) as log:
+        while step < steps:
+            batch = next(data)
+            state, metrics = step_fn(state, put(batch), rng)
+            step += 1
+            last = step == steps
+            if step % c.log_every == 0 or last:
+                metrics = {name: float(x) for name, x in metrics.items()}
+                seconds = time.perf_counter() - started
+                _stop_if_bad(state, c.on_bad_step)
+                log.write(step, metrics | meter(batch, step, seconds) | {"seconds": seconds})
+            log.step(step)
+            if (c.save_every and step % c.save_every == 0) or last:
+                checkpoints.save(step, state, {"data": data.get_state(), "seconds": time.perf_counter() - started})
+            if c.evaluate_every and step % c.evaluate_every == 0 and not last:
+                jax.block_until_ready(state)
+                paused = time.perf_counter()
+                evaluate(step, paused - started, model, state.ema)
+                started += time.perf_counter() - paused
+    checkpoints.wait()
+    checkpoints.close()
+    return Trained(model, state.ema, state.params, step, seconds)
+
+
+def restore(experiment: Experiment, workdir: str | Path) -> Trained:
+    """The newest checkpoint of a run, finished or not. Raises FileNotFoundError or ValueError where there is none."""
+    c = experiment.config
+    checkpoints = Checkpoints(workdir)
+    if checkpoints.latest is None:
+        raise FileNotFoundError(f"{checkpoints.path}: no complete checkpoint")
+    model, mesh = experiment.model(experiment.tokenizer(workdir)), sharding.make_mesh(c.mesh)
+    seq = pack([[]] * c.packing.rows, model.family.streams, _layouts(c)[0])
+    init = partial(_init, model=model, tx=optimizer(c.optimizer, c.steps))
+    shape = jax.eval_shape(init, jax.random.key(0), seq, experiment.given(model))
+    placed = sharding.shardings(shape, mesh)
+    like = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, placed)
+    state, progress = checkpoints.restore(like)
+    return Trained(model, state.ema, state.params, int(state.step), progress["seconds"])
+
+
+def _init(rng: jax.Array, seq: Interleaved, given: Any, *, model: Any, tx: Any) -> TrainState:
+    """given: parameters that are not drawn but brought along (a frozen codec), by their top-level name."""
+    return create({**model.init(rng, seq, method="predict")["params"], **given}, tx)
+
+
+def _start(experiment: Experiment, model: Any, mesh: Any, example: Interleaved, given: Any, steps: int) -> tuple[TrainState, Any]:
+    """A fresh state, created already sharded, and the compiled step that replaces it."""
+    c = experiment.config
+    tx = optimizer(c.optimizer, steps)
+    init = partial(_init, model=model, tx=tx)
+    rng, first = jax.random.key(c.seed), jax.tree.map(lambda x: x[0], example)
+    placed = sharding.shardings(jax.eval_shape(init, rng, first, given), mesh)
+    state = jax.jit(init, out_shardings=placed)(rng, first, given)
+    step = partial(
+        train_step,
+        model=model,
+        objectives=experiment.objectives(),
+        tx=tx,
+        ema_decay=c.ema_decay,
+        skip_bad=c.on_bad_step == "skip",
+    )
+    return state, jax.jit(step, donate_argnums=0, out_shardings=(placed, None))
+
+
+def _layouts(c: Any) -> list[Layout]:
+    return [Layout(layout["lanes"], layout["streams"]) for layout in c.packing.layouts]
+
+
+def _batches(experiment: Experiment, model: Any, given: Any) -> Batches:
+    """This process's share of the packed data."""
+    c, family = experiment.config, model.family
+    rows = c.packing.rows * c.accumulate
+    if rows % jax.process_count():
+        raise ValueError(f"{rows} rows do not divide among {jax.process_count()} processes")
+    packing = Packing(
+        plan=lambda documents: [family.write(document) for document in family.encode(documents, given)],
+        streams=family.streams,
+        layouts=_layouts(c),
+        rows=rows // jax.process_count(),
+        null=family.null,
+        null_rate=c.packing.null_rate,
+        seed=c.seed,
+    )
+    source = Guard(experiment.data(), limit=c.bad_records)
+    return Batches(source, packing, start=jax.process_index(), step=jax.process_count())
+
+
+def _prefetched(batches: Batches) -> grain.IterDataset:
+    return grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=4)
+
+
+def _steps(experiment: Experiment, workdir: Path, model: Any, mesh: Any, example: Interleaved, given: Any) -> int:
+    """The config's steps, or fewer where ``minutes`` sets a budget that this machine's speed does not allow.
+
+    The number is measured once and kept in ``steps.json``: the learning-rate schedule depends on it, so a resumed run
+    must not measure again.
+    """
+    c, path = experiment.config, workdir / "steps.json"
+    if not c.minutes:
+        return c.steps
+    if path.exists():
+        return json.loads(path.read_text())["steps"]
+    state, step_fn = _start(experiment, model, mesh, example, given, c.steps)
+    rng = jax.random.key(c.seed)
+    state, _ = jax.block_until_ready(step_fn(state, example, rng))
+    start = time.perf_counter()
+    for _ in range(TIMED_STEPS):
+        state, _ = step_fn(state, example, rng)
+    jax.block_until_ready(state)
+    each = (time.perf_counter() - start) / TIMED_STEPS
+    steps = max(1, min(c.steps, int(60 * c.minutes / each)))
+    logging.info("%.0f ms a step: %d steps in %.1f minutes", 1e3 * each, steps, c.minutes)
+    write_json(path, {"steps": steps, "seconds_per_step": each})
+    return steps
+
+
+def _stop_if_bad(state: TrainState, on_bad_step: str) -> None:
+    bad = int(state.bad_step)
+    if bad >= 0 and on_bad_step == "stop":
+        raise BadStep(
+            f"the loss or gradient of step {bad} is not finite; its update and all later ones were left out. "
+            "Lower the learning rate, or set on_bad_step=skip"
+        )
+
+
+class _Meter:
+    """Throughput since the last call: filled slots a second, fill rate, model-FLOPs utilisation."""
+
+    def __init__(self, params: Any, mesh: Any, streams: Any):
+        device = mesh.devices.flat[0]
+        peak = peak_flops(device)
+        # Simulated CPU devices share the cores that were measured together.
+        devices = 1 if device.platform == "cpu" else mesh.devices.size
+        self._peak = peak * devices if peak else None
+        self._streams = streams
+        self._shapes = jax.eval_shape(lambda tree: tree, params)
+        self._last: tuple[int, float] | None = None
+
+    def __call__(self, batch: Interleaved, step: int, seconds: float) -> dict[str, float]:
+        slots = join(batch.lanes)
+        filled = float(np.sum(np.asarray(slots.doc) > 0)) * jax.process_count()
+        room = {name: batch.lanes[stream.lane].capacity for name, stream in self._streams.items()}
+        entries = {name: float(np.sum(p.slot < room[name])) * jax.process_count() for name, p in batch.streams.items()}
+        pairs = float(np.sum(np.asarray(visible(slots, slots)))) * jax.process_count()
+        flops = train_flops(self._shapes, slots=filled, entries=entries, pairs=pairs)
+        rates = {"fill_rate": filled / (slots.doc.size * jax.process_count()), "flops_per_step": flops}
+        if self._last:
+            each = (seconds - self._last[1]) / max(step - self._last[0], 1)
+            rates |= {"slots_per_second": filled / each, "seconds_per_step": each}
+            if self._peak:
+                rates["mfu"] = flops / each / self._peak
+        self._last = (step, seconds)
+        return rates

@@ -1,0 +1,66 @@
+"""Optimizers from config values: warm-up and cosine, AdamW or Muon, clipping on by default, frozen parts by pattern."""
+
+import re
+from typing import Any
+
+import jax
+import optax
+from optax.contrib import MuonDimensionNumbers
+
+from unified_jax.core.paths import path_name
+
+
+def schedule(c: Any, steps: int) -> optax.Schedule:
+    """Linear warm-up over ``c.warmup`` steps, then a cosine to ``c.final`` times the peak (1) at step ``steps``."""
+    warmup = min(c.warmup, max(steps - 1, 0))
+    return optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, max(steps, warmup + 1), end_value=c.final)
+
+
+def optimizer(c: Any, steps: int) -> optax.GradientTransformation:
+    """c: name ("adamw" | "muon"), learning_rate, warmup, final, weight_decay, b1, b2, clip, freeze; for muon also
+    matrix_learning_rate. steps: where the schedule ends. ``freeze``: a regex of parameter paths that get no update. Raises ValueError for an
+    unknown name.
+    """
+    warm = schedule(c, steps)
+    rate = lambda peak: lambda step: peak * warm(step)
+    adamw = dict(b1=c.b1, b2=c.b2, weight_decay=c.weight_decay, mask=_decayed)
+    if c.name == "adamw":
+        update = optax.adamw(rate(c.learning_rate), **adamw)
+    elif c.name == "muon":
+        update = optax.contrib.muon(
+            rate(c.matrix_learning_rate),
+            adam_learning_rate=rate(c.learning_rate),
+            adam_b1=c.b1,
+            adam_b2=c.b2,
+            weight_decay=c.weight_decay,
+            weight_decay_mask=_decayed,
+            muon_weight_dimension_numbers=_matrices,
+        )
+    else:
+        raise ValueError(f"unknown optimizer {c.name!r}; choose adamw or muon")
+    chain = optax.chain(optax.clip_by_global_norm(c.clip), update) if c.clip else update
+    if not c.freeze:
+        return chain
+    label = lambda params: jax.tree_util.tree_map_with_path(
+        lambda path, _: "frozen" if re.fullmatch(c.freeze, path_name(path)) else "trained", params
+    )
+    return optax.multi_transform({"trained": chain, "frozen": optax.set_to_zero()}, label)
+
+
+def _decayed(params: Any) -> Any:
+    """Weight decay applies to kernels only: never to norms, biases, tables or positions."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path_name(path).endswith("/kernel"), params)
+
+
+def _matrices(params: Any) -> Any:
+    """Which parameters Muon orthogonalises: the kernels of the scanned layers, one matrix for each layer."""
+
+    def numbers(path, x):
+        name = path_name(path)
+        if not re.search(r"/layer/.*/kernel$", name):
+            return None
+        inputs = 2 if re.search(r"/o_[^/]+/kernel$", name) else 1
+        axes = tuple(range(1, x.ndim))
+        return MuonDimensionNumbers(reduction_axis=axes[:inputs], output_axis=axes[inputs:])
+
+    return jax.tree_util.tree_map_with_path(numbers, params)

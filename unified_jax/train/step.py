@@ -1,0 +1,90 @@
+"""One training step: corrupt, predict, differentiate, clip, update, average. Pure; jitted by the loop."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from unified_jax.core.sequence import Interleaved
+from unified_jax.core.types import Array, PRNGKeyArray
+from unified_jax.objectives.total import Objective, losses, total
+from unified_jax.train.state import TrainState
+
+
+def train_step(
+    state: TrainState,
+    seq: Interleaved,
+    rng: PRNGKeyArray,
+    *,
+    model,
+    objectives: Sequence[Objective],
+    tx: optax.GradientTransformation,
+    ema_decay: float,
+    skip_bad: bool = False,
+) -> tuple[TrainState, dict[str, Array]]:
+    """seq: leaves [M B ...], M micro-batches whose gradients are accumulated into one update.
+
+    Every stream's loss is divided by its own count over all M * B rows (and, under jit, over all devices). An update
+    whose loss or gradient is not finite is left out; unless ``skip_bad``, so is every later one, and the loop stops.
+    """
+    rng = jax.random.fold_in(rng, state.step)
+    micro = jax.tree.leaves(seq)[0].shape[0]
+    counts = _counts(objectives, rng, seq)
+
+    def objective(params, i, part):
+        predict = lambda shown: model.apply({"params": params}, shown, method="predict")
+        sums = losses(predict, objectives, jax.random.fold_in(rng, i), part)
+        return total(sums, objectives, counts), {name: x.total for name, x in sums.items()}
+
+    def body(carry, x):
+        return jax.tree.map(jnp.add, carry, _gradient(objective)(state.params, *x)), None
+
+    first = lambda tree: jax.tree.map(lambda x: x[0], tree)
+    if micro == 1:
+        (loss, parts), grads = _gradient(objective)(state.params, jnp.int32(0), first(seq))
+    else:
+        shape = jax.eval_shape(_gradient(objective), state.params, jnp.int32(0), first(seq))
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
+        ((loss, parts), grads), _ = jax.lax.scan(body, zeros, (jnp.arange(micro), seq))
+
+    norm = optax.global_norm(grads)
+    good = jnp.isfinite(loss) & jnp.isfinite(norm)
+    apply = good & (skip_bad | (state.bad_step < 0))
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    # Early on, an average with the full decay would still be mostly the initial weights.
+    decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
+    ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
+    keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(apply, a, b), new, old)
+    metrics = {"loss": loss, "grad_norm": norm, "update_norm": optax.global_norm(updates)}
+    metrics |= {f"loss/{name}": x / jnp.maximum(counts[name], 1.0) for name, x in parts.items()}
+    metrics |= {f"count/{name}": x for name, x in counts.items()}
+    state = TrainState(
+        step=state.step + 1,
+        params=keep(params, state.params),
+        ema=keep(ema, state.ema),
+        opt_state=keep(opt_state, state.opt_state),
+        bad_step=jnp.where((state.bad_step < 0) & ~good, state.step, state.bad_step),
+        skipped=state.skipped + ~apply,
+    )
+    return state, metrics
+
+
+def _gradient(objective: Callable) -> Callable:
+    return jax.value_and_grad(objective, has_aux=True)
+
+
+def _counts(objectives: Sequence[Objective], rng: PRNGKeyArray, seq: Interleaved) -> dict[str, Array]:
+    """Learned entries of every stream over all micro-batches, as each objective's own corruption leaves them."""
+
+    def count(carry, x):
+        i, part = x
+        for n, objective in enumerate(objectives):
+            part, _ = objective.corrupt(jax.random.fold_in(jax.random.fold_in(rng, i), n), part)
+        sums = {o.stream: part.streams[o.stream].weight.sum() for o in objectives}
+        return jax.tree.map(jnp.add, carry, sums), None
+
+    zeros = {o.stream: jnp.zeros(()) for o in objectives}
+    micro = jax.tree.leaves(seq)[0].shape[0]
+    return jax.lax.scan(count, zeros, (jnp.arange(micro), seq))[0]
