@@ -3,10 +3,15 @@ r"""The demo: one small network that describes, draws and edits pictures of shap
   ujx train --config configs/demo.py --workdir runs/demo
   smoke, about a minute:   --config configs/demo.py:debug
 
-A Transfusion (next-token text, flow-matched 8x8 patches) of 2 million parameters. One fifth of all combinations of
-shape, colour, size and place is never shown; every score of the report is on those.
+A Transfusion (next-token text, flow-matched 12x12 patches) of 2.2 million parameters, on 36-pixel pictures. One fifth
+of all combinations of shape, colour, size and place is never shown; every score of the report is on those.
+
+A patch is as large as a cell of the scene's 3x3 grid, which makes composing easier than it is in general: with 8x8
+patches of 32-pixel pictures, which cut across cells, 1,900 steps of the same network drew 92% of single objects and 58%
+of pairs right, but described only 75% of single objects (another mixture: 77%, 33% and 95%), and edited 15% at most.
 """
 
+from configs import common
 from unified_jax.core.noise import shift, uniform
 from unified_jax.data.document import Text
 from unified_jax.data.sources.shapes import Shapes, World
@@ -15,28 +20,28 @@ from unified_jax.models.transfusion import PATH, transfusion
 from unified_jax.objectives.flow import Flow
 from unified_jax.objectives.next_token import NextToken
 
-from configs import common
-
 
 def get_config(arg=None):
     c = common.base()
-    c.steps, c.minutes = 4000, 7.5
+    c.steps, c.minutes = 4000, 7.2
     c.evaluate_every = 400
     c.optimizer = common.muon()
-    c.model = dict(width=192, depth=4, num_heads=6, hidden=576, patch=8, image_size=(32, 32), unroll=4)
+    c.optimizer.weight_decay = 0.05
+    c.model = dict(width=192, depth=4, num_heads=6, hidden=576, patch=12, image_size=(36, 36), unroll=4)
     c.tasks = {
-        "draw/1": 2.0,
-        "draw/2": 3.0,
-        "edit/1": 0.75,
-        "edit/2": 1.5,
-        "caption/1": 0.75,
+        "draw/1": 1.0,
+        "draw/2": 1.5,
+        "edit/1": 1.0,
+        "edit/2": 2.25,
+        "caption/1": 0.5,
         "caption/2": 0.75,
-        "question/1": 0.5,
-        "question/2": 0.5,
+        "question/1": 1.5,
+        "question/2": 1.5,
     }
-    c.packing.rows = 27
-    c.packing.layouts = (common.layout(96, text=60, image=64),)
+    c.packing.rows = 14
+    c.packing.layouts = (common.layout(96, text=76, image=54),)
     c.time_shift = 3.0  # most of drawing is decided at high noise, where little but the caption is left to go by
+    c.image_weight = 10.0  # squared pixel errors are small beside nats
     c.drawing = dict(steps=10, guidance_scale=1.0)
     c.test_size = 256
     if arg == "debug":
@@ -65,7 +70,9 @@ def model(c, tokenizer):
 def objectives(c):
     return (
         NextToken("text"),
-        Flow("image", path=PATH, time=lambda rng, shape: shift(uniform(rng, shape), c.time_shift)),
+        Flow(
+            "image", weight=c.image_weight, path=PATH, time=lambda rng, shape: shift(uniform(rng, shape), c.time_shift)
+        ),
     )
 
 

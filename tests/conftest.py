@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # configs/ is importable
-jaxtyping.install_import_hook("unified_jax", "beartype.beartype")  # before anything imports the library
+jaxtyping.install_import_hook("unified_jax", "checked.checked")  # before anything imports the library
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_disable_most_optimizations", True)  # tests compile more than they compute
 

@@ -1,5 +1,7 @@
 """The vector-quantised codec: shapes and ranges, its gradients, and its training as a model of the common loop."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,7 +54,7 @@ def test_pictures_do_not_depend_on_the_batch_they_come_in(trained, monkeypatch):
 def test_decoding_the_codes_is_the_reconstruction_that_training_sees(trained):
     codec, params = trained
     pixels = pictures(2, 8, 12)
-    reconstruction, quantised = codec.module.apply({"params": params}, pixels)
+    reconstruction, quantised = jax.jit(codec.module.apply)({"params": params}, pixels)
     np.testing.assert_array_equal(quantised.codes, codec.encode(params, pixels))
     np.testing.assert_allclose(reconstruction, codec.decode(params, quantised.codes), atol=1e-5)
 
@@ -61,7 +63,7 @@ def test_decoding_the_codes_is_the_reconstruction_that_training_sees(trained):
 def test_group_norm_and_attention_build_the_published_kind(change):
     module = VectorQuantised(**TINY | change)
     pixels = pictures(1, 8, 16)
-    (reconstruction, quantised), _ = module.init_with_output(jax.random.key(0), pixels)
+    (reconstruction, quantised), _ = jax.eval_shape(module.init_with_output, jax.random.key(0), pixels)
     assert reconstruction.shape == pixels.shape
     assert quantised.codes.shape == (1, 8 // module.factor, 16 // module.factor)
 
@@ -110,7 +112,9 @@ def test_the_nearest_unit_vector_is_chosen(quantiser):
 def test_the_gradient_passes_the_choice_as_if_it_were_not_there(quantiser, getkey):
     module, params, latents = quantiser
     direction = jax.random.normal(getkey(), latents.shape)
-    through = jax.grad(lambda p, x: (module.apply(p, x).vectors * direction).sum(), argnums=(0, 1))(params, latents)
+    through = jax.jit(jax.grad(lambda p, x: (module.apply(p, x).vectors * direction).sum(), argnums=(0, 1)))(
+        params, latents
+    )
     np.testing.assert_allclose(through[1], jax.grad(lambda x: (unit(x) * direction).sum())(latents), atol=1e-6)
     assert not jnp.any(through[0]["params"]["codebook"])  # vectors learn from the penalty alone
 
@@ -124,20 +128,19 @@ def test_the_penalty_pulls_vectors_and_latents_towards_each_other(quantiser):
         fixed = jax.lax.stop_gradient
         return (jnp.square(e - fixed(z)) + 0.5 * jnp.square(fixed(e) - z)).mean(-1).sum()
 
-    found = jax.grad(lambda p, x: module.apply(p, x).penalty.sum(), argnums=(0, 1))(params, latents)
-    wanted = jax.grad(expected, argnums=(0, 1))(params, latents)
+    found = jax.jit(jax.grad(lambda p, x: module.apply(p, x).penalty.sum(), argnums=(0, 1)))(params, latents)
+    wanted = jax.jit(jax.grad(expected, argnums=(0, 1)))(params, latents)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found, wanted)
 
 
-def test_entropy_reaches_codes_that_nothing_chose(getkey):
+@pytest.mark.parametrize("entropy,reached", [(0.0, False), (0.1, True)])
+def test_only_entropy_reaches_codes_that_nothing_chose(entropy, reached, getkey):
     latents = jnp.ones((4, 3)) + 0.1 * jax.random.normal(getkey(), (4, 3))
-    for entropy, reached in ((0.0, False), (0.1, True)):
-        module = Quantiser(size=6, width=3, entropy=entropy)
-        params = module.init(jax.random.key(1), latents)
-        chosen = module.apply(params, latents).codes
-        gradient = jax.grad(lambda p: module.apply(p, latents).penalty.mean())(params)["params"]["codebook"]
-        dead = np.setdiff1d(np.arange(6), chosen)
-        assert len(dead) and bool(jnp.abs(gradient[dead]).sum() > 0) == reached
+    module = Quantiser(size=6, width=3, entropy=entropy)
+    params = module.init(jax.random.key(1), latents)
+    dead = np.setdiff1d(np.arange(6), module.apply(params, latents).codes)
+    gradient = jax.jit(jax.grad(lambda p: module.apply(p, latents).penalty.mean()))(params)["params"]["codebook"]
+    assert len(dead) and bool(jnp.abs(gradient[dead]).sum() > 0) == reached
 
 
 def test_entropy_term_is_the_information_of_a_code_about_its_entry():
@@ -165,13 +168,14 @@ def packed(model, n: int = 2, entries: int = 8):
     pixels = np.random.default_rng(0).integers(0, 256, (n, 8, 16, 3), dtype=np.uint8)
     documents = [Document([Text("not seen"), Image(x, target=bool(i % 2))]) for i, x in enumerate(pixels)]
     plans = [[model.family.plan(document)] for document in documents]
-    return pack(plans, model.family.streams, Layout({"main": entries}, {"image": entries}))
+    seq = pack(plans, model.family.streams, Layout({"main": entries}, {"image": entries}))
+    return jax.tree.map(jnp.asarray, seq)
 
 
 def test_a_row_is_a_picture_and_every_parameter_learns_from_it(model):
     seq = packed(model)
     assert (seq.streams["image"].weight == 1).all()
-    params = model.init(jax.random.key(0), seq, method="predict")["params"]
+    params = jax.jit(partial(model.init, method="predict"))(jax.random.key(0), seq)["params"]
     assert set(params) == {"codec"}
     objectives = (Reconstruct("image"),)
 
@@ -186,8 +190,8 @@ def test_a_row_is_a_picture_and_every_parameter_learns_from_it(model):
 
 def test_the_model_predicts_what_its_codec_reconstructs(model):
     seq = packed(model)
-    params = model.init(jax.random.key(0), seq, method="predict")["params"]
-    found = model.apply({"params": params}, seq, method="predict")["image"]
+    params = jax.jit(partial(model.init, method="predict"))(jax.random.key(0), seq)["params"]
+    found = jax.jit(partial(model.apply, method="predict"))({"params": params}, seq)["image"]
     grid = seq.streams["image"].values.reshape(2, 2, 4, -1)
     codec, pixels = VqCodec(model.codec), model.family.codec.decode({}, grid)
     again = codec.decode(params["codec"], codec.encode(params["codec"], pixels))

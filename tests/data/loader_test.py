@@ -113,10 +113,10 @@ def test_batches_are_mostly_full_and_both_layouts_are_used():
 
 @pytest.mark.parametrize("taken", [0, 1, 7, 20])
 def test_a_restored_iterator_goes_on_identically(taken):
-    options = dict(null_rate=0.5, rows=8)
+    options = dict(null_rate=0.5, rows=4)
     iterator, _ = batches(taken, **options)
     state = json.loads(json.dumps(iterator.get_state()))  # as a checkpoint keeps it
-    expected = [next(iterator) for _ in range(8)]
+    expected = [next(iterator) for _ in range(4)]
     fresh, _ = batches(0, **options)
     fresh.set_state(state)
     assert fresh.get_state() == state
@@ -135,7 +135,7 @@ def test_reading_the_state_changes_nothing():
 def test_the_shares_of_the_processes_partition_the_documents():
     shares = []
     for process in range(3):
-        iterator, made = batches(20, start=process, step=3, rows=8)  # so many rows that several are read at once
+        iterator, made = batches(8, start=process, step=3, rows=4)  # so many rows that several are read at once
         seen = [index for batch in made for index in indices(batch)] + iterator.get_state()["held"]
         assert all(index % 3 == process for index in seen)
         assert sorted(seen) == list(range(process, iterator.get_state()["next"], 3))

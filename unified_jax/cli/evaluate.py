@@ -7,12 +7,13 @@ from pathlib import Path
 from rich.progress import track
 
 from unified_jax.cli import load
-from unified_jax.config import Experiment
 from unified_jax.evals import benchmark, samples
+from unified_jax.train.experiment import Experiment
 from unified_jax.train.metrics import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own flags."""
     load.add_arguments(parser)
     parser.add_argument("--config", help="whose benchmarks; default: the run's own")
     parser.add_argument("--benchmark", default="all", help="name of one benchmark, or all")
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
+    """Runs the command; bad input raises ValueError, RuntimeError or OSError."""
     if not arguments.config and not arguments.workdir:
         raise ValueError("--checkpoint needs --config, whose benchmarks to run")
     if overrides and not arguments.config:

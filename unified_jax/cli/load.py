@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from unified_jax.config import Experiment
 from unified_jax.models.pretrained import from_pretrained
 from unified_jax.train import loop
+from unified_jax.train.experiment import Experiment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that say where the model is."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", type=Path, help="folder of a run")
     source.add_argument("--checkpoint", type=Path, help="folder with config.json, model.safetensors, tokenizer.json")

@@ -1,9 +1,9 @@
 """Draw a picture from text, describe or question a picture, or edit one.
 
-  ujx sample --workdir runs/demo --prompt "a large red circle at the top"
-  ujx sample --workdir runs/demo --image picture.png                             (describe)
-  ujx sample --workdir runs/demo --image picture.png --prompt "..." --want text  (answer)
-  ujx sample --workdir runs/demo --image picture.png --prompt "..." --want image (edit)
+ujx sample --workdir runs/demo --prompt "a large red circle at the top"
+ujx sample --workdir runs/demo --image picture.png                             (describe)
+ujx sample --workdir runs/demo --image picture.png --prompt "..." --want text  (answer)
+ujx sample --workdir runs/demo --image picture.png --prompt "..." --want image (edit)
 """
 
 import argparse
@@ -23,6 +23,7 @@ from unified_jax.sampling.generate import generate_batch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own flags."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     load.add_arguments(parser)
     parser.add_argument("--prompt", help="text given to the model")
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
+    """Runs the command; bad input raises ValueError, RuntimeError or OSError."""
     if overrides:
         raise ValueError("sample takes no --config overrides")
     if arguments.count < 1:
@@ -46,9 +48,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     model, params = load.load(arguments)
     settings = {name: getattr(arguments, name) for name in ("steps", "guidance_scale", "temperature", "max_tokens")}
     start = time.perf_counter()
-    made = generate_batch(
-        model, params, [document] * arguments.count, rng=jax.random.key(arguments.seed), **settings
-    )
+    made = generate_batch(model, params, [document] * arguments.count, rng=jax.random.key(arguments.seed), **settings)
     seconds = time.perf_counter() - start
     records = []
     for i, result in enumerate(made):

@@ -12,21 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from unified_jax.cli import environment
-from unified_jax.config import Experiment
 from unified_jax.evals import benchmark, samples
 from unified_jax.models.pretrained import save_pretrained
 from unified_jax.report import build
 from unified_jax.train import loop
+from unified_jax.train.experiment import Experiment
 from unified_jax.train.metrics import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own flags."""
     parser.add_argument("--config", required=True, help="configs/NAME.py or configs/NAME.py:VARIANT")
     parser.add_argument("--workdir", required=True, type=Path, help="folder of the run, made if need be")
     parser.epilog = "--config.FIELD=VALUE overrides a value of the config, --config.model.width=256 for one"
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
+    """Runs the command; bad input raises ValueError, RuntimeError or OSError."""
     began = float(os.environ.get("DEMO_STARTED") or time.time())
     experiment, workdir = Experiment.load(arguments.config, overrides), arguments.workdir
     workdir.mkdir(parents=True, exist_ok=True)

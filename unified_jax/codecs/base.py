@@ -5,7 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from unified_jax.core.types import AnyArray, Float, Shaped
+from unified_jax.core.types import AnyArray, Float, PRNGKeyArray, Shaped
 
 
 @runtime_checkable
@@ -20,6 +20,9 @@ class Codec(Protocol):
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of entries for a picture; ValueError when the size does not fit the codec."""
+
+    def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
+        """Fresh parameters; {} for a codec that has none."""
 
     def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Shaped[AnyArray, "B h w ..."]:
         """Pixels in [-1, 1] -> values."""

@@ -8,7 +8,7 @@ import numpy as np
 from einops import rearrange
 
 from unified_jax.codecs.base import whole_grid
-from unified_jax.core.types import AnyArray, Float
+from unified_jax.core.types import AnyArray, Float, PRNGKeyArray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,9 @@ class Patches:
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         return whole_grid(height, width, self.size)
+
+    def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
+        return {}
 
     def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Float[AnyArray, "B h w P"]:
         return rearrange(pixels, "b (h p) (w q) c -> b h w (p q c)", p=self.size, q=self.size)

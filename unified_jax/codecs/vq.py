@@ -11,7 +11,8 @@ with p(code | z) = softmax(z . unit(e) / temperature) and p(code) its mean over 
 last term is minus the information that a code carries about its entry, H(code | z) - H(code): MAGVIT-v2's entropy
 penalty (arXiv:2310.05737, section 3.1). It is the remedy against dead codes here because every code, chosen or not,
 gets a gradient towards the data; restarts and moving averages do the same with state that outlives the step, which a
-pure function of (parameters, batch) has no place for.
+pure function of (parameters, batch) has no place for. Lightly weighted: it also pays a code for telling where in the
+picture its entry is, which spends the codebook on the many empty places.
 """
 
 import dataclasses
@@ -27,7 +28,7 @@ from flax import struct
 
 from unified_jax.codecs.base import whole_grid
 from unified_jax.codecs.patch import Patches
-from unified_jax.core.types import Array, Float, Int
+from unified_jax.core.types import AnyArray, Array, DTypeLike, Float, Int, Leaf, PRNGKeyArray
 from unified_jax.nn.conv import Attention, Conv, Downsample, GroupNorm, ResBlock, Upsample
 from unified_jax.nn.dense import Dense
 from unified_jax.nn.norm import RMSNorm
@@ -41,18 +42,18 @@ class Quantised:
     replace. penalty: float32 [...].
     """
 
-    codes: Array
-    vectors: Array
-    penalty: Array
+    codes: Leaf
+    vectors: Leaf
+    penalty: Leaf
 
 
 class Quantiser(nn.Module):
-    """Nearest of ``size`` unit vectors of ``width`` dimensions; see the module's equations for the weights of the penalty."""
+    """The nearest of ``size`` unit vectors of ``width`` dimensions. The file's equation defines the three weights."""
 
     size: int
     width: int
     commitment: float = 0.25
-    entropy: float = 0.1
+    entropy: float = 0.001
     temperature: float = 0.05
 
     def setup(self):
@@ -85,7 +86,7 @@ class Encoder(nn.Module):
     depth: int
     norm: Callable[..., nn.Module]
     attention: int = 0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w D"]:
@@ -109,7 +110,7 @@ class Decoder(nn.Module):
     depth: int
     norm: Callable[..., nn.Module]
     attention: int = 0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, features: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
@@ -138,17 +139,17 @@ class VectorQuantised(nn.Module):
       place of the whole picture, so that even an empty one gets codes that differ with its neighbours.
     """
 
-    patch: int = 4
-    width: int = 64
-    multipliers: Sequence[int] = (1,)
-    depth: int = 2
+    patch: int = 2
+    width: int = 32
+    multipliers: Sequence[int] = (1, 2)
+    depth: int = 1
     codes: int = 512
     code_dim: int = 8
     groups: int | None = None
     attention: int = 0
     commitment: float = 0.25
-    entropy: float = 0.1
-    dtype: jnp.dtype = jnp.float32
+    entropy: float = 0.001
+    dtype: DTypeLike = jnp.float32
 
     def __post_init__(self):
         self.multipliers = tuple(self.multipliers)  # a config read from JSON has lists, which cannot be hashed
@@ -200,16 +201,15 @@ class VqCodec:
     def grid(self, height: int, width: int) -> tuple[int, int]:
         return whole_grid(height, width, self.module.factor)
 
-    def encode(
-        self, params: Mapping[str, Any], pixels: Float[Array | np.ndarray, "B H W 3"]
-    ) -> Int[np.ndarray, "B h w"]:
+    def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
+        return self.module.init(rng, jnp.zeros((1, self.module.factor, self.module.factor, 3)))["params"]
+
+    def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Int[np.ndarray, "B h w"]:
         """Raises ValueError when the pictures do not divide into whole codes, or there are no parameters."""
         self.grid(*pixels.shape[1:3])
         return _in_turns(partial(_encode, self.module, _checked(params)), np.asarray(pixels, np.float32))
 
-    def decode(
-        self, params: Mapping[str, Any], values: Int[Array | np.ndarray, "B h w"]
-    ) -> Float[np.ndarray, "B H W 3"]:
+    def decode(self, params: Mapping[str, Any], values: Int[AnyArray, "B h w"]) -> Float[np.ndarray, "B H W 3"]:
         """Raises ValueError for codes outside the codebook, or when there are no parameters."""
         values = np.asarray(values, np.int32)
         if values.size and not 0 <= values.min() <= values.max() < self.module.codes:
@@ -221,8 +221,8 @@ class VqCodec:
 class CodebookUse:
     """usage: fraction of the codes that occur. perplexity: exp of the entropy of their frequencies, 1 to size."""
 
-    usage: Array
-    perplexity: Array
+    usage: Leaf
+    perplexity: Leaf
 
 
 def codebook_use(codes: Int[Array, "n"], *, size: int) -> CodebookUse:

@@ -2,7 +2,7 @@
 
 from flax import struct
 
-from unified_jax.core.types import Array
+from unified_jax.core.types import Leaf
 
 
 @struct.dataclass
@@ -11,5 +11,5 @@ class Reconstruction:
     quantiser's commitment, the divergence of a Gaussian latent).
     """
 
-    values: Array
-    penalty: Array
+    values: Leaf
+    penalty: Leaf

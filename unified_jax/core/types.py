@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Shaped
 
 AnyArray = jax.Array | np.ndarray  # where host arrays are as welcome as device arrays
 Leaf = Any  # a field of a pytree: an array, but a shape, a sharding or an index spec after ``tree.map``
 
-__all__ = ["AnyArray", "Array", "Bool", "DTypeLike", "Float", "Int", "Leaf", "PRNGKeyArray", "Shaped"]
+__all__ = ["AnyArray", "Array", "Bool", "DTypeLike", "Float", "Int", "Key", "Leaf", "PRNGKeyArray", "Shaped"]

@@ -57,6 +57,6 @@ class Tokenizer:
         """int32 [n]. A special token's name written in the text is text."""
         return np.asarray(self._backend.encode(text, add_special_tokens=False).ids, np.int32)
 
-    def decode(self, ids: Iterable[int] | np.ndarray) -> str:
+    def decode(self, ids: Iterable[int | np.integer] | np.ndarray) -> str:
         """The text of the ids, special tokens left out; malformed bytes become U+FFFD."""
         return self._backend.decode([int(i) for i in ids], skip_special_tokens=True).strip()

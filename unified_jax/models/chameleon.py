@@ -16,7 +16,7 @@ import numpy as np
 
 from unified_jax.codecs.vq import VectorQuantised, VqCodec
 from unified_jax.data.document import Image
-from unified_jax.data.pack import Stream
+from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.models import script
@@ -48,13 +48,14 @@ def chameleon(
     """One dense decoder over one stream of ids. hidden: width of the gated MLP. codec: fields of VectorQuantised, as
     it was trained; its parameters are ``params["codec"]``. image_size: of the pictures that are drawn.
     """
+    codec = dict(codec or {})
     arguments = {k: v for k, v in locals().items() if k != "tokenizer"}
     if width % num_heads:
         raise ValueError(f"width {width} must be a multiple of num_heads {num_heads}")
-    head_dim, module, first = width // num_heads, VectorQuantised(**(codec or {})), tokenizer.vocab
+    head_dim, module, first = width // num_heads, VectorQuantised(**codec), tokenizer.vocab
     vq = VqCodec(module)
     grid = vq.grid(*image_size)
-    text = Tokens(first + module.codes, width, dtype=dtype)
+    text = Tokens(first + module.codes, width, multiplier=width**0.5, dtype=dtype)
     block = partial(
         Block,
         num_heads=num_heads,
@@ -78,6 +79,7 @@ def chameleon(
             tokenizer=tokenizer,
             codec=vq,
             streams={"text": Stream("main")},
+            smallest=Layout({"main": 1}, {"text": 1}),
             image_size=image_size,
             write=partial(script.write, tokenizer=tokenizer, picture=partial(codes, first=first, grid=grid)),
             null=without_text,

@@ -8,7 +8,7 @@ import numpy as np
 
 from unified_jax.codecs.base import Codec, to_float, to_uint8
 from unified_jax.data.document import Document, Image, Part, Text
-from unified_jax.data.pack import Stream
+from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.sampling.fill import Autoregress, Integrate
@@ -23,7 +23,7 @@ class Family:
     fills: how a blank span is produced, by the name in ``Span.fill``: "text" or "image".
     codec: pixels <-> values; its parameters, if any, are ``params["codec"]``.
     values_of: what a picture's fill produced, [n ...], -> the codec's values [h w ...].
-    image_size: (height, width) of pictures drawn when the document does not say.
+    image_size: (height, width) of the pictures it draws. smallest: the least layout the model runs on.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Family:
     tokenizer: Tokenizer
     codec: Codec
     streams: Mapping[str, Stream]
+    smallest: Layout
     image_size: tuple[int, int]
     write: Callable[[Document], list[Span]]
     null: Callable[[Document], Document]

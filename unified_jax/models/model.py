@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from flax import struct
 
@@ -46,6 +47,7 @@ class Model(nn.Module):
         return id(self)
 
     def __call__(self, seq: Interleaved, cache: Cache | None = None) -> Output:
+        seq = jax.tree.map(jnp.asarray, seq)
         xs = {}
         for lane, slots in seq.lanes.items():
             streams = [name for name in sorted(seq.streams) if self.lane[name] == lane]
@@ -73,7 +75,7 @@ class Model(nn.Module):
 
     def predict(self, seq: Interleaved, cache: Cache | None = None) -> dict[str, Array]:
         """{stream: logits or predictions} at each entry's ``read``."""
-        return self.read(self(seq, cache), seq)
+        return self.read(self(seq, cache), jax.tree.map(jnp.asarray, seq))
 
     def read(self, output: Output, seq: Interleaved) -> dict[str, Array]:
         """Applies every stream's head to the states its entries read."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
-from unified_jax.data.pack import Layout, pack
+from unified_jax.core.types import PRNGKeyArray
+from unified_jax.data.pack import pack
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.interop import safetensors
 
@@ -34,15 +34,14 @@ def build(name: str, tokenizer: Tokenizer, arguments: dict[str, Any]) -> Any:
         raise ValueError(f"{name}: {error}") from None
 
 
-def shapes(model: Any) -> Any:
-    """The parameter tree of a model as ShapeDtypeStructs, its codec's included."""
+def parameters(model: Any, rng: PRNGKeyArray) -> dict[str, Any]:
+    """Fresh parameters of a model, its codec's under "codec" where it has any."""
     family = model.family
-    room = {name: 1 for name in family.streams}
-    if family.name == "vq":
-        room = {name: int(np.prod(model.grid)) for name in family.streams}
-    seq = pack([[]], family.streams, Layout({s.lane: max(room.values()) for s in family.streams.values()}, room))
-    tree = jax.eval_shape(lambda rng: model.init(rng, seq, method="predict")["params"], jax.random.key(0))
-    return tree
+    model_rng, codec_rng = jax.random.split(rng)
+    seq = pack([[]], family.streams, family.smallest)
+    params = model.init(model_rng, seq, method="predict")["params"]
+    codec = family.codec.init(codec_rng)
+    return {**params, "codec": codec} if codec else dict(params)
 
 
 def save_pretrained(path: str | Path, model: Any, params: Any) -> None:
@@ -71,7 +70,8 @@ def from_pretrained(path: str | Path) -> tuple[Any, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path / 'config.json'}: not a config of this library ({error})") from None
     model = build(name, Tokenizer.load(path / "tokenizer.json"), arguments)
-    return model, safetensors.load(path / "model.safetensors", shapes(model))
+    shapes = jax.eval_shape(lambda: parameters(model, jax.random.key(0)))
+    return model, safetensors.load(path / "model.safetensors", shapes)
 
 
 def _tuples(value: Any) -> Any:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 
 from unified_jax.codecs.patch import Patches
@@ -16,7 +17,7 @@ from unified_jax.codecs.vq import VectorQuantised
 from unified_jax.core.reconstruction import Reconstruction
 from unified_jax.core.sequence import Interleaved
 from unified_jax.data.document import Document, Image
-from unified_jax.data.pack import Stream
+from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.models.family import Family, without_text
@@ -34,7 +35,7 @@ class Autoencoder(nn.Module):
 
     def predict(self, seq: Interleaved) -> dict[str, Reconstruction]:
         """{"image": values [B N P] and the codec's penalty [B N]}; raises ValueError when N is not one picture."""
-        values = seq.streams["image"].values
+        values = jnp.asarray(seq.streams["image"].values)
         batch, entries, channels = values.shape
         if entries != self.grid[0] * self.grid[1]:
             raise ValueError(
@@ -52,8 +53,9 @@ def vq(
     """codec: fields of VectorQuantised. The text of documents is ignored. Raises ValueError when ``image_size`` does
     not divide into whole codes.
     """
+    codec = dict(codec or {})
     arguments = {k: v for k, v in locals().items() if k != "tokenizer"}
-    module = VectorQuantised(**(codec or {}))
+    module = VectorQuantised(**codec)
     patches = Patches(module.factor)
     grid = patches.grid(*image_size)
     return Autoencoder(
@@ -65,6 +67,7 @@ def vq(
             tokenizer=tokenizer,
             codec=patches,
             streams={"image": Stream("main", patches.shape, patches.dtype)},
+            smallest=Layout({"main": grid[0] * grid[1]}, {"image": grid[0] * grid[1]}),
             image_size=image_size,
             write=partial(pictures, grid=grid),
             null=without_text,

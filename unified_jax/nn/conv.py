@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from unified_jax.core.types import Array, Float
+from unified_jax.core.types import Array, DTypeLike, Float
 from unified_jax.nn.attention import attend
 from unified_jax.nn.dense import Dense
 
@@ -27,7 +27,7 @@ class Conv(nn.Module):
     features: int
     size: int = 3
     stride: int = 1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
@@ -76,7 +76,7 @@ class ResBlock(nn.Module):
 
     features: int
     norm: Callable[..., nn.Module] = GroupNorm
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W D"]:
@@ -91,7 +91,7 @@ class Attention(nn.Module):
     """x + o(attend(q, k, v)), one head over all places of the picture, on normalised input."""
 
     norm: Callable[..., nn.Module] = GroupNorm
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
@@ -106,7 +106,7 @@ class Attention(nn.Module):
 class Downsample(nn.Module):
     """Half the sides, by a strided convolution."""
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
@@ -116,7 +116,7 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     """Twice the sides: every value repeated 2 x 2, then a convolution."""
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:

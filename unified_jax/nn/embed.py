@@ -29,7 +29,8 @@ class Tokens(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def setup(self):
-        self.table = self.param("table", nn.initializers.normal(self.width**-0.5), (self.vocab, self.width), jnp.float32)
+        init = nn.initializers.normal(self.width**-0.5)
+        self.table = self.param("table", init, (self.vocab, self.width), jnp.float32)
 
     def __call__(self, payload: Payload, pos: Int[Array, "B N A"]) -> Float[Array, "B N D"]:
         return (self.multiplier * self.table[payload.values]).astype(self.dtype)

@@ -16,7 +16,7 @@ import numpy as np
 from unified_jax.core.cache import Cache, commit
 from unified_jax.core.noise import Rectified
 from unified_jax.core.sequence import Interleaved
-from unified_jax.core.types import Array, PRNGKeyArray
+from unified_jax.core.types import Array, Key, PRNGKeyArray
 from unified_jax.sampling import solvers
 from unified_jax.sampling.choose import choose
 from unified_jax.sampling.guidance import guide
@@ -79,7 +79,7 @@ class Autoregress:
         return (ids[: where[0]], int(where[0]) + 1) if len(where) else (ids, len(ids))
 
     def __call__(
-        self, extend: Extend, cache: Cache, first: Interleaved, keys: PRNGKeyArray, settings: Settings
+        self, extend: Extend, cache: Cache, first: Interleaved, keys: Key[Array, "B"], settings: Settings
     ) -> tuple[Array, Cache]:
         """first: a batch holding just the id before the blank; keys: one for each conditioned row -> ids int32 [B n].
 
@@ -141,7 +141,7 @@ class Integrate:
         return values, 0
 
     def __call__(
-        self, extend: Extend, cache: Cache, blank: Interleaved, keys: PRNGKeyArray, settings: Settings
+        self, extend: Extend, cache: Cache, blank: Interleaved, keys: Key[Array, "B"], settings: Settings
     ) -> tuple[Array, Cache]:
         """blank: a batch holding just the span -> clean values [B N P], and the cache as it was."""
         shape = blank.streams[self.stream].values.shape[1:]

@@ -16,7 +16,7 @@ import numpy as np
 
 from unified_jax.core.cache import Cache, commit, empty
 from unified_jax.core.sequence import Interleaved
-from unified_jax.core.types import PRNGKeyArray
+from unified_jax.core.types import Array, Key, PRNGKeyArray
 from unified_jax.data.document import Document, Image, Part, Text, check_prompt
 from unified_jax.data.pack import Cursor, Layout, pack
 from unified_jax.data.plan import Span, count, skip
@@ -70,7 +70,7 @@ def generate_batch(
     return done
 
 
-def _fill_all(model, params: Any, prompts: list[Document], keys: PRNGKeyArray, settings: Settings) -> list[Document]:
+def _fill_all(model, params: Any, prompts: list[Document], keys: Key[Array, "R"], settings: Settings) -> list[Document]:
     """Fills the blanks of documents of one signature; with guidance, their null twins ride along as further rows."""
     family, blanks = model.family, sum(_is_blank(part) for part in prompts[0])
     rows = _Rows(model, params, 2 * len(prompts) if settings.guided else len(prompts))
@@ -94,7 +94,7 @@ class _Rows:
         self.cache: Cache | None = None
 
     def fill(
-        self, fill: Autoregress | Integrate, plans: list[list[Span]], keys: PRNGKeyArray, settings: Settings
+        self, fill: Autoregress | Integrate, plans: list[list[Span]], keys: Key[Array, "R"], settings: Settings
     ) -> list[np.ndarray]:
         """plans: for every row, its spans up to the blank, which is the last -> the blank's values, a row each."""
         places = [skip(plan[:-1], done) for plan, done in zip(plans, self.committed)]
@@ -162,7 +162,7 @@ def _prefill(model, params: Any, cache: Cache, seq: Interleaved) -> Cache:
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _run(model, fill, settings: Settings, params: Any, cache: Cache, seq: Interleaved, keys: PRNGKeyArray):
+def _run(model, fill, settings: Settings, params: Any, cache: Cache, seq: Interleaved, keys: Key[Array, "R"]):
     return fill(lambda seq, cache: _extend(model, params, seq, cache), cache, seq, keys, settings)
 
 
@@ -174,7 +174,7 @@ def _grow(cache: Cache, capacity: int) -> Cache:
 
 
 @jax.jit
-def _split(keys: PRNGKeyArray) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+def _split(keys: Key[Array, "R"]) -> tuple[Key[Array, "R"], Key[Array, "R"]]:
     both = jax.vmap(jax.random.split)(keys)
     return both[:, 0], both[:, 1]
 

@@ -13,14 +13,15 @@ import jax
 import numpy as np
 from absl import logging
 
-from unified_jax.config import Experiment
 from unified_jax.core.mask import visible
 from unified_jax.core.sequence import Interleaved, join
 from unified_jax.data.guard import Guard
 from unified_jax.data.loader import Batches, Packing
-from unified_jax.data.pack import Layout, pack
+from unified_jax.data.pack import Layout
+from unified_jax.models.pretrained import parameters
 from unified_jax.train import sharding
 from unified_jax.train.checkpoint import Checkpoints
+from unified_jax.train.experiment import Experiment
 from unified_jax.train.flops import peak_flops, train_flops
 from unified_jax.train.metrics import Log, write_json
 from unified_jax.train.optim import optimizer
@@ -56,13 +57,16 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
     """
     c, workdir = experiment.config, Path(workdir)
     mesh = sharding.make_mesh(c.mesh)
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    if c.packing.rows % shards:
+        raise ValueError(f"packing.rows {c.packing.rows} must be a multiple of the mesh's data * fsdp = {shards}")
     model = experiment.model(experiment.tokenizer(workdir))
     given = experiment.given(model)
     batches = _batches(experiment, model, given)
     put = partial(sharding.put_batch, sharding=sharding.batch_sharding(mesh), accumulate=c.accumulate)
     example = put(next(iter(batches)))
     steps = _steps(experiment, workdir, model, mesh, example, given)
-    state, step_fn = _start(experiment, model, mesh, example, given, steps)
+    state, step_fn = _start(experiment, model, mesh, given, steps)
     checkpoints, data, seconds = Checkpoints(workdir, keep=c.keep), iter(_prefetched(batches)), 0.0
     if checkpoints.latest is not None:
         state, progress = checkpoints.restore(state)
@@ -101,28 +105,27 @@ def restore(experiment: Experiment, workdir: str | Path) -> Trained:
     if checkpoints.latest is None:
         raise FileNotFoundError(f"{checkpoints.path}: no complete checkpoint")
     model, mesh = experiment.model(experiment.tokenizer(workdir)), sharding.make_mesh(c.mesh)
-    seq = pack([[]] * c.packing.rows, model.family.streams, _layouts(c)[0])
     init = partial(_init, model=model, tx=optimizer(c.optimizer, c.steps))
-    shape = jax.eval_shape(init, jax.random.key(0), seq, experiment.given(model))
+    shape = jax.eval_shape(init, jax.random.key(0), experiment.given(model))
     placed = sharding.shardings(shape, mesh)
     like = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, placed)
     state, progress = checkpoints.restore(like)
     return Trained(model, state.ema, state.params, int(state.step), progress["seconds"])
 
 
-def _init(rng: jax.Array, seq: Interleaved, given: Any, *, model: Any, tx: Any) -> TrainState:
-    """given: parameters that are not drawn but brought along (a frozen codec), by their top-level name."""
-    return create({**model.init(rng, seq, method="predict")["params"], **given}, tx)
+def _init(rng: jax.Array, given: Any, *, model: Any, tx: Any) -> TrainState:
+    """given: parameters that are not drawn but brought along (a trained codec), by their top-level name."""
+    return create({**parameters(model, rng), **given}, tx)
 
 
-def _start(experiment: Experiment, model: Any, mesh: Any, example: Interleaved, given: Any, steps: int) -> tuple[TrainState, Any]:
+def _start(experiment: Experiment, model: Any, mesh: Any, given: Any, steps: int) -> tuple[TrainState, Any]:
     """A fresh state, created already sharded, and the compiled step that replaces it."""
     c = experiment.config
     tx = optimizer(c.optimizer, steps)
     init = partial(_init, model=model, tx=tx)
-    rng, first = jax.random.key(c.seed), jax.tree.map(lambda x: x[0], example)
-    placed = sharding.shardings(jax.eval_shape(init, rng, first, given), mesh)
-    state = jax.jit(init, out_shardings=placed)(rng, first, given)
+    rng = jax.random.key(c.seed)
+    placed = sharding.shardings(jax.eval_shape(init, rng, given), mesh)
+    state = jax.jit(init, out_shardings=placed)(rng, given)
     step = partial(
         train_step,
         model=model,
@@ -172,7 +175,7 @@ def _steps(experiment: Experiment, workdir: Path, model: Any, mesh: Any, example
         return c.steps
     if path.exists():
         return json.loads(path.read_text())["steps"]
-    state, step_fn = _start(experiment, model, mesh, example, given, c.steps)
+    state, step_fn = _start(experiment, model, mesh, given, c.steps)
     rng = jax.random.key(c.seed)
     state, _ = jax.block_until_ready(step_fn(state, example, rng))
     start = time.perf_counter()

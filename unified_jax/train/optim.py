@@ -17,9 +17,11 @@ def schedule(c: Any, steps: int) -> optax.Schedule:
 
 
 def optimizer(c: Any, steps: int) -> optax.GradientTransformation:
-    """c: name ("adamw" | "muon"), learning_rate, warmup, final, weight_decay, b1, b2, clip, freeze; for muon also
-    matrix_learning_rate. steps: where the schedule ends. ``freeze``: a regex of parameter paths that get no update. Raises ValueError for an
-    unknown name.
+    """The chain of clipping and updates, with frozen parameters left out.
+
+    c: name ("adamw" | "muon"), learning_rate, warmup, final, weight_decay, b1, b2, clip, freeze; for muon also
+      matrix_learning_rate. ``freeze`` is a regex of parameter paths that get no update.
+    steps: where the schedule ends. Raises ValueError for an unknown name.
     """
     warm = schedule(c, steps)
     rate = lambda peak: lambda step: peak * warm(step)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from unified_jax.core.types import Array
+from unified_jax.core.types import Leaf
 
 
 @struct.dataclass
@@ -16,12 +16,12 @@ class TrainState:
     not finite, -1 if none. skipped: int32 [], how many updates were left out for that reason.
     """
 
-    step: Array
+    step: Leaf
     params: Any
     ema: Any
-    opt_state: optax.OptState
-    bad_step: Array
-    skipped: Array
+    opt_state: Any
+    bad_step: Leaf
+    skipped: Leaf
 
 
 def create(params: Any, tx: optax.GradientTransformation) -> TrainState:

@@ -11,13 +11,17 @@ import importlib.util
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
+from unified_jax.core.types import PRNGKeyArray
 from unified_jax.data.tokenizer import Tokenizer
+from unified_jax.models.pretrained import parameters
 
 NEEDED = ("get_config", "texts", "model", "objectives", "data", "benchmarks")
 
@@ -44,7 +48,6 @@ class Experiment:
     def of_run(cls, workdir: str | Path) -> "Experiment":
         """The experiment that ``workdir`` was trained with: its config file, and the values it had then."""
 
-
         path = Path(workdir) / "config.json"
         if not path.exists():
             raise FileNotFoundError(f"{workdir}: not a run folder (it has no config.json)")
@@ -70,7 +73,7 @@ class Experiment:
         return tuple(self.module.objectives(self.config))
 
     def given(self, model: Any) -> dict[str, Any]:
-        """Parameters that training starts from instead of drawing them, by top-level name; {} if the config has none."""
+        """Parameters brought along instead of drawn, by top-level name; {} where the config has none."""
         return self.module.given(self.config, model) if hasattr(self.module, "given") else {}
 
     def data(self) -> Any:
@@ -78,6 +81,13 @@ class Experiment:
 
     def benchmarks(self) -> tuple[Any, ...]:
         return tuple(self.module.benchmarks(self.config))
+
+
+def init(experiment: Experiment | str, rng: PRNGKeyArray) -> tuple[Any, Any]:
+    """(model, params) of an experiment or a config file, untrained."""
+    experiment = Experiment.load(experiment) if isinstance(experiment, str) else experiment
+    model = experiment.model(experiment.tokenizer())
+    return model, {**jax.jit(partial(parameters, model))(rng), **experiment.given(model)}
 
 
 def _import(path: Path) -> ModuleType:

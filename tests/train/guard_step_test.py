@@ -1,0 +1,74 @@
+"""A loss that is not finite changes nothing, is named, and stops the run or is skipped."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import common
+from unified_jax.data.document import Document, Image, Text
+from unified_jax.data.pack import Layout, pack
+from unified_jax.data.tokenizer import Tokenizer
+from unified_jax.models.pretrained import parameters
+from unified_jax.models.transfusion import PATH, transfusion
+from unified_jax.objectives.flow import Flow
+from unified_jax.objectives.next_token import NextToken
+from unified_jax.train.loop import BadStep, _stop_if_bad
+from unified_jax.train.optim import optimizer
+from unified_jax.train.state import create
+from unified_jax.train.step import train_step
+
+
+@pytest.fixture(scope="module")
+def setting():
+    model = transfusion(Tokenizer.train(["red"], 300), width=16, depth=1, num_heads=2, hidden=16, image_size=(8, 8))
+    tx = optimizer(common.adamw(), 100)
+    step = partial(
+        train_step, model=model, objectives=(NextToken("text"), Flow("image", path=PATH)), tx=tx, ema_decay=0.9
+    )
+    picture = Image(np.full((8, 8, 3), 200, np.uint8), target=True)
+    spans = model.family.plan(Document([Text("red"), picture]))
+    seq = pack([[spans]], model.family.streams, Layout({"main": 16}, {"text": 12, "image": 1}))
+    seq = jax.tree.map(lambda x: jnp.asarray(x)[None], seq)
+    return create(parameters(model, jax.random.key(0)), tx), seq, step
+
+
+def poisoned(seq):
+    image = seq.streams["image"]
+    return seq.put("image", values=image.values.at[0, 0, 0, 0].set(jnp.nan))
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_a_bad_step_leaves_the_parameters_alone(setting, skip_bad):
+    state, seq, step = setting
+    step = jax.jit(partial(step, skip_bad=skip_bad))
+    good, _ = step(state, seq, jax.random.key(1))
+    bad, metrics = step(good, poisoned(seq), jax.random.key(1))
+    after, _ = step(bad, seq, jax.random.key(1))
+    same = lambda a, b: all(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x == y).all()), a, b)))
+    assert not np.isfinite(metrics["loss"])
+    assert same(good.params, bad.params) and same(good.ema, bad.ema) and same(good.opt_state, bad.opt_state)
+    assert int(bad.bad_step) == 1 and int(bad.skipped) == 1 and int(bad.step) == 2
+    # Skipping goes on with the next step; stopping freezes the state until the loop notices.
+    assert same(after.params, bad.params) is not skip_bad
+
+
+def test_the_loop_names_the_step(setting):
+    state, seq, step = setting
+    bad, _ = step(state, poisoned(seq), jax.random.key(0))
+    with pytest.raises(BadStep, match="step 0 is not finite"):
+        _stop_if_bad(bad, "stop")
+    _stop_if_bad(bad, "skip")
+
+
+def test_frozen_parameters_do_not_move(setting):
+    state, seq, _ = setting
+    c = ConfigDict({**common.muon().to_dict(), "freeze": "embed_text/.*", "warmup": 0})
+    tx = optimizer(c, 10)
+    grads = jax.tree.map(jnp.ones_like, state.params)
+    updates, _ = tx.update(grads, tx.init(state.params), state.params)
+    assert not np.any(updates["embed_text"]["table"])
+    assert np.any(updates["backbone"]["layer"]["q_main"]["kernel"])
