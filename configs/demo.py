@@ -29,13 +29,13 @@ def get_config(arg=None):
     c.optimizer.weight_decay = 0.05
     c.model = dict(width=192, depth=4, num_heads=6, hidden=576, patch=12, image_size=(36, 36), unroll=4)
     c.tasks = {
-        "draw/1": 1.0,
-        "draw/2": 1.5,
+        "draw/1": 0.75,
+        "draw/2": 1.25,
         "edit/1": 1.0,
         "edit/2": 2.25,
-        "caption/1": 0.5,
-        "caption/2": 0.75,
-        "question/1": 1.5,
+        "caption/1": 0.4,
+        "caption/2": 0.6,
+        "question/1": 2.25,
         "question/2": 1.5,
     }
     c.packing.rows = 14

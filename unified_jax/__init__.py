@@ -23,7 +23,6 @@ _PUBLIC = {
     "init": "unified_jax.train.experiment",
     "from_pretrained": "unified_jax.models.pretrained",
     "save_pretrained": "unified_jax.models.pretrained",
-    "train": "unified_jax.train.loop",
 }
 
 __all__ = sorted(_PUBLIC)

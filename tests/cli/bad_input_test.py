@@ -109,7 +109,7 @@ def test_pictures_that_cannot_be_read(capsys, tmp_path, run):
     (tmp_path / "zero.png").write_bytes(b"")
     assert "not a readable picture" in refused(capsys, *sample, str(tmp_path / "zero.png"))
     Pillow.fromarray(np.zeros((31, 32, 3), np.uint8)).save(tmp_path / "odd.png")
-    assert "positive multiples of 8" in refused(capsys, *sample, str(tmp_path / "odd.png"))
+    assert "positive multiples of 12" in refused(capsys, *sample, str(tmp_path / "odd.png"))
 
 
 def test_an_empty_prompt_and_impossible_settings(capsys, run):
@@ -129,7 +129,7 @@ def test_a_prompt_of_characters_never_seen_is_drawn_and_a_picture_described(caps
     prompt = "ein rötes 日本 <boi> \U0001f600"
     argv = ["sample", "--workdir", str(run), "--prompt", prompt, "--out", str(out), "--steps", "2"]
     assert main([*argv, "--count", "2"]) == 0
-    assert Pillow.open(out / "sample_000_0.png").size == (32, 32)
+    assert Pillow.open(out / "sample_000_0.png").size == (36, 36)
     assert len(json.loads((out / "sample.json").read_text())["samples"]) == 2
     described = ["sample", "--workdir", str(run), "--image", str(out / "sample_000_0.png"), "--out", str(out)]
     assert main([*described, "--max_tokens", "3"]) == 0

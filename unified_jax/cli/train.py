@@ -40,8 +40,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     scores = samples.write_scores(workdir, results, step=trained.steps, seconds=trained.seconds)
     samples.write_samples(workdir, results, step=trained.steps, limit=48)
     figures = {
-        "train_minutes": trained.seconds / 60,
-        "total_minutes": (time.time() - began) / 60,
+        "train_minutes": round(trained.seconds / 60, 2),
+        "total_minutes": round((time.time() - began) / 60, 2),
         "train_steps": trained.steps,
         "parameters": environment.parameters(trained.params),
     }

@@ -7,10 +7,10 @@ is ``private``; packed documents differ in ``doc``. Physical order is free: the 
 """
 
 from unified_jax.core.sequence import Slots
-from unified_jax.core.types import Array, Bool
+from unified_jax.core.types import AnyArray, Bool
 
 
-def visible(q: Slots, k: Slots) -> Bool[Array, "B T S"]:
+def visible(q: Slots, k: Slots) -> Bool[AnyArray, "B T S"]:
     """Which key slots each query slot may attend to."""
     doc_q, doc_k = q.doc[:, :, None], k.doc[:, None, :]
     block_q, block_k = q.block[:, :, None], k.block[:, None, :]

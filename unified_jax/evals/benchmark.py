@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from unified_jax.data.document import Document, Part
+from unified_jax.data.guard import Source
 from unified_jax.evals.interval import Score, proportion
 from unified_jax.sampling.generate import generate_batch
 
@@ -21,7 +22,7 @@ class Benchmark:
 
     name: str
     title: str
-    documents: Sequence[Document]
+    documents: Source
     grade: Callable[[Document, Part], bool]
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     quick: int = 32

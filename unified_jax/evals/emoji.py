@@ -1,11 +1,12 @@
 """Benchmarks of the emoji: names written, and drawings that must be nearest to their own original."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from unified_jax.data.document import Document, Part
+from unified_jax.data.guard import Source
 from unified_jax.data.sources.emoji import Emoji
 from unified_jax.evals.benchmark import Benchmark
 
@@ -30,7 +31,7 @@ def benchmarks(
     )
 
 
-def _nearest(documents: Sequence[Document], gallery: int, seed: int):
+def _nearest(documents: Source, gallery: int, seed: int):
     """Right when, of the truth and ``gallery`` - 1 other originals, the truth is nearest in mean squared pixels."""
     originals = _originals(documents)
 
@@ -44,12 +45,12 @@ def _nearest(documents: Sequence[Document], gallery: int, seed: int):
     return right
 
 
-def _originals(documents: Sequence[Document]) -> dict[str, np.ndarray]:
+def _originals(documents: Source) -> dict[str, np.ndarray]:
     pictures = (documents[i] for i in range(len(documents)))
     return {document.info["id"]: document.targets[0].pixels for document in pictures if document.targets}
 
 
-def _same_text(documents: Sequence[Document], gallery: int, seed: int):
+def _same_text(documents: Source, gallery: int, seed: int):
     return lambda truth, part: part.text == truth.targets[0].text
 
 

@@ -25,4 +25,5 @@ def proportion(outcomes: Sequence[bool]) -> Score:
     p, z2 = sum(outcomes) / n, Z95**2
     centre, half = (p + z2 / (2 * n)) / (1 + z2 / n), Z95 / (1 + z2 / n)
     half *= math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return Score(p, max(0.0, centre - half), min(1.0, centre + half), n)
+    # The outer ends at 0 and 1 are exact; rounding must not leave the value outside its interval.
+    return Score(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)), n)

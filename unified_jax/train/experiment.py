@@ -124,6 +124,7 @@ def _set(config: ConfigDict, override: str) -> None:
     except (ValueError, SyntaxError):
         value = text
     value = float(value) if isinstance(node, float) and type(value) is int else value
+    value = ConfigDict(value) if isinstance(node, ConfigDict) and isinstance(value, dict) else value
     if node is not None and type(value) is not type(node):
         raise ValueError(f"config field {path!r} holds a {type(node).__name__}, found {text!r}")
     parent[last] = value

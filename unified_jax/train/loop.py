@@ -56,7 +56,7 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
     time is not training time. Raises BadStep at the first non-finite loss unless ``on_bad_step`` is "skip".
     """
     c, workdir = experiment.config, Path(workdir)
-    mesh = sharding.make_mesh(c.mesh)
+    mesh = sharding.make_mesh(dict(c.mesh))
     shards = mesh.shape["data"] * mesh.shape["fsdp"]
     if c.packing.rows % shards:
         raise ValueError(f"packing.rows {c.packing.rows} must be a multiple of the mesh's data * fsdp = {shards}")
@@ -104,7 +104,7 @@ def restore(experiment: Experiment, workdir: str | Path) -> Trained:
     checkpoints = Checkpoints(workdir)
     if checkpoints.latest is None:
         raise FileNotFoundError(f"{checkpoints.path}: no complete checkpoint")
-    model, mesh = experiment.model(experiment.tokenizer(workdir)), sharding.make_mesh(c.mesh)
+    model, mesh = experiment.model(experiment.tokenizer(workdir)), sharding.make_mesh(dict(c.mesh))
     init = partial(_init, model=model, tx=optimizer(c.optimizer, c.steps))
     shape = jax.eval_shape(init, jax.random.key(0), experiment.given(model))
     placed = sharding.shardings(shape, mesh)
@@ -138,7 +138,7 @@ def _start(experiment: Experiment, model: Any, mesh: Any, given: Any, steps: int
 
 
 def _layouts(c: Any) -> list[Layout]:
-    return [Layout(layout["lanes"], layout["streams"]) for layout in c.packing.layouts]
+    return [Layout(dict(layout["lanes"]), dict(layout["streams"])) for layout in c.packing.layouts]
 
 
 def _batches(experiment: Experiment, model: Any, given: Any) -> Batches:
