@@ -22,7 +22,7 @@ ALLOWED = {
     "report": "",
     "core": "",
 }
-FREE = {"cli", "testing"}  # may import anything
+FREE = {"cli"}  # may import anything
 FORBIDDEN = {"torch", "transformers", "tensorflow"}
 TFDS_ONLY = {"data/sources/tfds.py", "data/sources/emoji_tfds.py"}
 

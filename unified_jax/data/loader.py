@@ -19,6 +19,8 @@ from unified_jax.data.plan import Span, count
 
 AHEAD = 1.3  # how much more than one batch waits, so that small documents are at hand to fill the gaps
 
+PATIENCE = 1000  # documents too long for any row, one after another, before that is called a mistake of the config
+
 Plan = Callable[[list[Document]], list[list[Span]]]
 
 
@@ -99,7 +101,7 @@ class BatchIterator(grain.DatasetIterator[Interleaved]):
 
     def _read(self) -> None:
         """Takes documents until the waiting ones could more than fill the largest layout."""
-        waiting = sum(count(spans) for _, spans in self._held)
+        waiting, misses = sum(count(spans) for _, spans in self._held), 0
         while waiting < self._slots:
             number = max(1, (self._slots - waiting) // 64)
             indices = [self._next + i * self._dataset.step for i in range(number)]
@@ -107,9 +109,12 @@ class BatchIterator(grain.DatasetIterator[Interleaved]):
             for index, spans in zip(indices, self._packing.spans(self._dataset.source, indices)):
                 if self._fits_alone(spans):
                     self._held.append((index, spans))
-                    waiting += count(spans)
+                    waiting, misses = waiting + count(spans), 0
                 else:
+                    misses += 1
                     logging.warning("document %d needs %d slots, more than any row has: left out", index, count(spans))
+            if misses > PATIENCE:
+                raise ValueError(f"the last {misses} documents are all longer than any row: enlarge packing.layouts")
 
     def _fits_alone(self, spans: list[Span]) -> bool:
         for layout in self._packing.layouts:

@@ -13,8 +13,8 @@ class Span:
     parts: (stream, values [n ...]) in order; a span may mix streams (text delimiters around an image).
     attend: "causal" gives every entry its own block and predicts it from its predecessor; "full" makes the span one
       block at one sequence index, each entry predicted from itself.
-    private: a noised copy that only its own block sees; it takes no sequence index, so a clean copy that follows
-      stands where the noised one stood.
+    private: a noised copy that only its own block sees. A full one takes no sequence index, so a clean copy that
+      follows stands where the noised one stood.
     learn: whether entries carry loss. grid: (rows, columns) of the part that is a picture.
     fill: when generating, how to produce this span; its values are then placeholders. None: the span is given.
     """
