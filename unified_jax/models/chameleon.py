@@ -19,15 +19,11 @@ from unified_jax.data.document import Image
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
-from unified_jax.models import script
+from unified_jax.models import lm, script
 from unified_jax.models.family import Family, without_text
 from unified_jax.models.model import Model
-from unified_jax.nn.block import Block
 from unified_jax.nn.embed import Tokens
 from unified_jax.nn.head import Tied
-from unified_jax.nn.mlp import GatedMlp
-from unified_jax.nn.rope import Rope
-from unified_jax.nn.stack import Stack
 from unified_jax.sampling.fill import Autoregress
 
 
@@ -35,42 +31,26 @@ def chameleon(
     tokenizer: Tokenizer,
     *,
     width: int = 192,
-    depth: int = 4,
-    num_heads: int = 6,
-    num_kv_heads: int | None = None,
-    hidden: int = 576,
     codec: Mapping[str, Any] | None = None,
     image_size: tuple[int, int] = (32, 32),
-    remat: str = "none",
-    unroll: int = 1,
-    dtype: str = "float32",
+    **body: Any,
 ) -> Model:
-    """One dense decoder over one stream of ids. hidden: width of the gated MLP. codec: fields of VectorQuantised, as
-    it was trained; its parameters are ``params["codec"]``. image_size: of the pictures that are drawn.
+    """One dense decoder over one stream of ids.
+
+    codec: fields of VectorQuantised, as it was trained; its parameters are ``params["codec"]``. image_size: of the
+      pictures that are drawn. body: further fields of ``lm.dense`` (depth, num_heads, hidden, remat, dtype ...).
     """
     codec = dict(codec or {})
-    arguments = {k: v for k, v in locals().items() if k != "tokenizer"}
-    if width % num_heads:
-        raise ValueError(f"width {width} must be a multiple of num_heads {num_heads}")
-    head_dim, module, first = width // num_heads, VectorQuantised(**codec), tokenizer.vocab
+    arguments = {"width": width, "codec": codec, "image_size": image_size, **body}
+    module, first, dtype = VectorQuantised(**codec), tokenizer.vocab, body.get("dtype", "float32")
     vq = VqCodec(module)
     grid = vq.grid(*image_size)
     text = Tokens(first + module.codes, width, multiplier=width**0.5, dtype=dtype)
-    block = partial(
-        Block,
-        num_heads=num_heads,
-        num_kv_heads=num_kv_heads,
-        head_dim=head_dim,
-        qk_norm=True,
-        mlp=partial(GatedMlp, hidden, dtype=dtype),
-        route={"main": "main"},
-        dtype=dtype,
-    )
     return Model(
         lane={"text": "main"},
         width={"main": width},
         embed={"text": text},
-        backbone=Stack(block, depth, Rope(head_dim), remat=remat, unroll=unroll),
+        backbone=lm.dense(width=width, **body),
         heads={"text": Tied(text)},
         dtype=dtype,
         family=Family(

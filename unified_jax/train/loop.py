@@ -87,6 +87,7 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
                 log.write(step, metrics | meter(batch, step, seconds) | {"seconds": seconds})
             log.step(step)
             if (c.save_every and step % c.save_every == 0) or last:
+                _stop_if_bad(state, c.on_bad_step)  # a run that must stop leaves its last good checkpoint
                 checkpoints.save(step, state, {"data": data.get_state(), "seconds": time.perf_counter() - started})
             if c.evaluate_every and step % c.evaluate_every == 0 and not last:
                 jax.block_until_ready(state)
