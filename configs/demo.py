@@ -68,12 +68,8 @@ def model(c, tokenizer):
 
 
 def objectives(c):
-    return (
-        NextToken("text"),
-        Flow(
-            "image", weight=c.image_weight, path=PATH, time=lambda rng, shape: shift(uniform(rng, shape), c.time_shift)
-        ),
-    )
+    time = lambda rng, shape: shift(uniform(rng, shape), c.time_shift)
+    return NextToken("text"), Flow("image", weight=c.image_weight, path=PATH, time=time)
 
 
 def data(c):

@@ -15,12 +15,11 @@ import jax
 
 from configs import common, demo
 from configs.tokenizer import shapes as image_tokenizer
-from unified_jax.data.document import Text
-from unified_jax.data.sources.shapes import Shapes, World
-from unified_jax.evals import shapes as shapes_evals
 from unified_jax.models.chameleon import chameleon
 from unified_jax.models.pretrained import from_pretrained
 from unified_jax.objectives.next_token import NextToken
+
+texts, data, benchmarks = demo.texts, demo.data, demo.benchmarks
 
 
 def get_config(arg=None):
@@ -46,15 +45,6 @@ def get_config(arg=None):
     return c
 
 
-def world(c):
-    return World(resolution=c.model.image_size[0])
-
-
-def texts(c):
-    source = Shapes(world=world(c), tasks=dict(c.tasks), seed=c.seed + 1)
-    return (part.text for i in range(4000) for part in source[i] if isinstance(part, Text))
-
-
 def model(c, tokenizer):
     return chameleon(tokenizer, **c.model.to_dict())
 
@@ -71,11 +61,3 @@ def given(c, model):
 
 def objectives(c):
     return (NextToken("text"),)
-
-
-def data(c):
-    return Shapes(world=world(c), tasks=dict(c.tasks), seed=c.seed)
-
-
-def benchmarks(c):
-    return shapes_evals.benchmarks(world(c), n=c.test_size, drawing=dict(c.drawing))

@@ -7,14 +7,13 @@ Trains on Noto at 32 px without one fifth of the combinations of emoji and skin 
 there is no number to expect.
 """
 
-from configs import common
-from unified_jax.core.noise import shift, uniform
+from configs import common, demo
 from unified_jax.data.document import Text
 from unified_jax.data.sources.emoji import Emoji
 from unified_jax.evals import emoji as emoji_evals
-from unified_jax.models.transfusion import PATH, transfusion
-from unified_jax.objectives.flow import Flow
-from unified_jax.objectives.next_token import NextToken
+from unified_jax.models.transfusion import transfusion
+
+objectives = demo.objectives
 
 
 def get_config(arg=None):
@@ -49,11 +48,6 @@ def texts(c):
 
 def model(c, tokenizer):
     return transfusion(tokenizer, **c.model)
-
-
-def objectives(c):
-    time = lambda rng, shape: shift(uniform(rng, shape), c.time_shift)
-    return (NextToken("text"), Flow("image", weight=c.image_weight, path=PATH, time=time))
 
 
 def data(c):

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,10 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(workdir / "config.json", {"spec": arguments.config, **json.loads(experiment.config.to_json())})
     write_json(workdir / "environment.json", environment.describe())
-    trained = loop.train(experiment, workdir, evaluate=_while_training(experiment, workdir))
+    benchmarks = experiment.benchmarks()
+    trained = loop.train(experiment, workdir, evaluate=_while_training(benchmarks, workdir))
     save_pretrained(workdir / "model", trained.model, trained.ema)
-    results = [benchmark.run(b, trained.model, trained.ema) for b in experiment.benchmarks()]
+    results = [benchmark.run(b, trained.model, trained.ema) for b in benchmarks]
     scores = samples.write_scores(workdir, results, step=trained.steps, seconds=trained.seconds)
     samples.write_samples(workdir, results, step=trained.steps, limit=48)
     figures = {
@@ -50,11 +52,11 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     print(f"report: {page}", file=sys.stderr)
 
 
-def _while_training(experiment: Experiment, workdir: Path) -> loop.Evaluate:
+def _while_training(benchmarks: Sequence[benchmark.Benchmark], workdir: Path) -> loop.Evaluate:
     """Scores on a few documents, and pictures for the report, every now and then."""
 
     def evaluate(step: int, seconds: float, model: Any, params: Any) -> None:
-        results = [benchmark.run(b, model, params, limit=b.quick) for b in experiment.benchmarks()]
+        results = [benchmark.run(b, model, params, limit=b.quick) for b in benchmarks]
         samples.write_scores(workdir, results, step=step, seconds=seconds)
         samples.write_samples(workdir, results, step=step, limit=6)
 

@@ -38,11 +38,14 @@ class Result:
     score: Score
 
 
+def same_text(truth: Document, part: Part) -> bool:
+    """Grades a text: right when it is the truth to the letter."""
+    return part.text == truth.targets[0].text
+
+
 def run(benchmark: Benchmark, model: Any, params: Any, *, limit: int | None = None, seed: int = 0) -> Result:
     """Generates an answer to every document (the first ``limit``) and grades it."""
-    documents = [
-        benchmark.documents[i] for i in range(min(limit or len(benchmark.documents), len(benchmark.documents)))
-    ]
+    documents = [benchmark.documents[i] for i in range(len(benchmark.documents))[: limit or None]]
     prompts = [document.prompt() for document in documents]
     outputs = generate_batch(model, params, prompts, rng=jax.random.key(seed), **benchmark.settings)
     correct = [bool(benchmark.grade(truth, made.targets[0])) for truth, made in zip(documents, outputs)]

@@ -8,7 +8,7 @@ import numpy as np
 from unified_jax.data.document import Document, Part
 from unified_jax.data.guard import Source
 from unified_jax.data.sources.emoji import Emoji
-from unified_jax.evals.benchmark import Benchmark
+from unified_jax.evals.benchmark import Benchmark, same_text
 
 
 def benchmarks(
@@ -18,16 +18,19 @@ def benchmarks(
     apart from, drawn at random from the same split; chance is 1 / gallery.
     """
 
-    def of(split: str, task: str, name: str, title: str, grade: Any, **settings: Any) -> Benchmark:
-        documents = Emoji(**{**source, "split": split, "tasks": {task: 1.0}, "seed": seed, "length": n})
-        return Benchmark(name, title, documents, grade(documents, gallery, seed), settings)
+    def documents(split: str, task: str) -> Emoji:
+        return Emoji(**{**source, "split": split, "tasks": {task: 1.0}, "seed": seed, "length": n})
 
+    def drawn(name: str, title: str, shown: Emoji) -> Benchmark:
+        return Benchmark(name, title, shown, _nearest(shown, gallery, seed), drawing)
+
+    seen, new = "emoji seen in training", "combinations never seen"
     return (
-        of("train", "draw", "retrieved_seen", "emoji seen in training", _nearest, **drawing),
-        of("held_out", "draw", "retrieved_new", "combinations never seen", _nearest, **drawing),
-        of("train", "caption", "name_seen", "emoji seen in training", _same_text),
-        of("held_out", "caption", "name_new", "combinations never seen", _same_text),
-        of("held_out", "edit", "edit_retrieved", "edits never seen", _nearest, **drawing),
+        drawn("retrieved_seen", seen, documents("train", "draw")),
+        drawn("retrieved_new", new, documents("held_out", "draw")),
+        Benchmark("name_seen", seen, documents("train", "caption"), same_text),
+        Benchmark("name_new", new, documents("held_out", "caption"), same_text),
+        drawn("edit_retrieved", "edits never seen", documents("held_out", "edit")),
     )
 
 
@@ -48,10 +51,6 @@ def _nearest(documents: Source, gallery: int, seed: int):
 def _originals(documents: Source) -> dict[str, np.ndarray]:
     pictures = (documents[i] for i in range(len(documents)))
     return {document.info["id"]: document.targets[0].pixels for document in pictures if document.targets}
-
-
-def _same_text(documents: Source, gallery: int, seed: int):
-    return lambda truth, part: part.text == truth.targets[0].text
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 from unified_jax.data.document import Document, Part
 from unified_jax.data.sources.shapes import Shapes, World, parse_caption
-from unified_jax.evals.benchmark import Benchmark
+from unified_jax.evals.benchmark import Benchmark, same_text
 from unified_jax.evals.graders.shapes import grade
 
 
@@ -39,8 +39,4 @@ def _described(world: World):
     return right
 
 
-def _answered(world: World):
-    return lambda truth, part: part.text == truth.targets[0].text
-
-
-GRADES = {"draw": _drawn, "edit": _drawn, "caption": _described, "question": _answered}
+GRADES = {"draw": _drawn, "edit": _drawn, "caption": _described, "question": lambda world: same_text}

@@ -47,7 +47,6 @@ class Experiment:
     @classmethod
     def of_run(cls, workdir: str | Path) -> "Experiment":
         """The experiment that ``workdir`` was trained with: its config file, and the values it had then."""
-
         path = Path(workdir) / "config.json"
         if not path.exists():
             raise FileNotFoundError(f"{workdir}: not a run folder (it has no config.json)")

@@ -64,8 +64,7 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
     given = experiment.given(model)
     batches = _batches(experiment, model, given)
     put = partial(sharding.put_batch, sharding=sharding.batch_sharding(mesh), accumulate=c.accumulate)
-    example = put(next(iter(batches)))
-    steps = _steps(experiment, workdir, model, mesh, example, given)
+    steps = _steps(experiment, workdir, model, mesh, given, lambda: put(next(iter(batches))))
     state, step_fn = _start(experiment, model, mesh, given, steps)
     checkpoints, data, seconds = Checkpoints(workdir, keep=c.keep), iter(_prefetched(batches)), 0.0
     if checkpoints.latest is not None:
@@ -165,7 +164,9 @@ def _prefetched(batches: Batches) -> grain.IterDataset:
     return grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=4)
 
 
-def _steps(experiment: Experiment, workdir: Path, model: Any, mesh: Any, example: Interleaved, given: Any) -> int:
+def _steps(
+    experiment: Experiment, workdir: Path, model: Any, mesh: Any, given: Any, read: Callable[[], Interleaved]
+) -> int:
     """The config's steps, or fewer where ``minutes`` sets a budget that this machine's speed does not allow.
 
     The number is measured once and kept in ``steps.json``: the learning-rate schedule depends on it, so a resumed run
@@ -177,7 +178,7 @@ def _steps(experiment: Experiment, workdir: Path, model: Any, mesh: Any, example
     if path.exists():
         return json.loads(path.read_text())["steps"]
     state, step_fn = _start(experiment, model, mesh, given, c.steps)
-    rng = jax.random.key(c.seed)
+    example, rng = read(), jax.random.key(c.seed)
     state, _ = jax.block_until_ready(step_fn(state, example, rng))
     start = time.perf_counter()
     for _ in range(TIMED_STEPS):

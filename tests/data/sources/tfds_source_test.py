@@ -15,10 +15,8 @@ import unified_jax
 from unified_jax.data.document import BadRecord, Image, Text
 from unified_jax.data.guard import Guard
 from unified_jax.data.sources.emoji import Emoji
-
-pytest.importorskip("tensorflow_datasets")
-from unified_jax.data.sources.emoji_tfds import EmojiConfig, UnifiedEmoji  # noqa: E402
-from unified_jax.data.sources.tfds import ImageFrom, Layout, TextFrom, Tfds  # noqa: E402
+from unified_jax.data.sources.emoji_tfds import EmojiConfig, UnifiedEmoji
+from unified_jax.data.sources.tfds import ImageFrom, Layout, TextFrom, Tfds
 
 FIELDS = {"holdout": "new", "styles": ("noto_v1",), "resolution": 16}
 NAME = "unified_emoji/test"
