@@ -29,7 +29,9 @@ def get_config(arg=None):
     c.optimizer = common.muon()
     c.optimizer.freeze = "codec/.*"
     codec = image_tokenizer.get_config(arg).model.codec.to_dict()
-    c.model = dict(width=192, depth=4, num_heads=6, hidden=576, codec=codec, image_size=(32, 32), unroll=4)
+    c.model = dict(
+        width=192, depth=4, num_heads=6, hidden=576, codec=codec, image_size=(32, 32), unroll=4, dtype="float32"
+    )
     c.codec = dict(workdir="runs/tokenizer")
     c.tasks = demo.get_config().tasks.to_dict()
     c.packing.rows = 8

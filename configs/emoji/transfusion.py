@@ -3,8 +3,9 @@ r"""Real emoji from names, names from emoji, and edits: a Transfusion for about 
   ujx train --config configs/emoji/transfusion.py --workdir runs/emoji
   smoke:  --config configs/emoji/transfusion.py:debug
 
-Trains on Noto at 32 px without one fifth of the combinations of emoji and skin tone. No full run has been made yet, so
-there is no number to expect.
+Trains on Noto at 32 px without one fifth of the combinations of person and skin tone. Expect, after 62 minutes (3,435
+steps) on two cores, of 200 each: names right to the letter 97% (new combinations 83%), drawings nearest to their own
+original of all 3,476 pictures 96% (95%), edits with a result never seen 84%. See experiments/emoji.
 """
 
 from configs import common, demo
@@ -18,15 +19,15 @@ objectives = demo.objectives
 
 def get_config(arg=None):
     c = common.base()
-    c.steps, c.minutes = 20_000, 60.0
-    c.evaluate_every, c.save_every, c.log_every = 1000, 1000, 50
+    c.steps, c.minutes = 20_000, 62.0
+    c.evaluate_every, c.save_every, c.log_every = 500, 500, 20
     c.ema_decay = 0.999
     c.optimizer = common.muon()
     c.tokenizer.vocab = 2048
-    c.model = dict(width=256, depth=6, num_heads=8, hidden=768, patch=8, image_size=(32, 32), unroll=6)
+    c.model = dict(width=256, depth=6, num_heads=8, hidden=768, patch=8, image_size=(32, 32), unroll=6, dtype="float32")
     c.source = dict(resolution=32, holdout="combinations", styles=("noto",))
-    c.tasks = {"draw": 4.0, "caption": 1.0, "edit": 1.0, "question": 0.5}
-    c.packing.rows = 14
+    c.tasks = {"draw": 3.5, "caption": 1.0, "edit": 1.5, "question": 0.3}
+    c.packing.rows = 24  # at 14 Muon, whose cost does not depend on the rows, took 30% of a step
     c.packing.layouts = (common.layout(96, text=64, image=64),)
     c.time_shift = 3.0
     c.image_weight = 10.0

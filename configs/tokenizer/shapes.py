@@ -25,6 +25,7 @@ places share codes. Four things to a picture, because what is empty is learned a
 from configs import common
 from unified_jax.data.document import Text
 from unified_jax.data.sources.shapes import Shapes, World
+from unified_jax.evals import reconstruction
 from unified_jax.models.vq import vq
 from unified_jax.objectives.reconstruct import Reconstruct
 
@@ -42,8 +43,9 @@ def get_config(arg=None):
     c.tasks = {"caption/4": 1.0}
     c.packing.rows, c.packing.null_rate = 16, 0.0
     c.packing.layouts = (common.layout(64, image=64),)  # one picture to a row: (32 / 4) ** 2 codes
+    c.test_size = 512
     if arg == "debug":
-        c.steps, c.log_every = 4, 1
+        c.steps, c.log_every, c.test_size = 4, 1, 4
         c.model.codec.update(width=8, codes=32)
         c.packing.rows = 8
     elif arg is not None:
@@ -51,12 +53,8 @@ def get_config(arg=None):
     return c
 
 
-def source(c):
-    return Shapes(world=World(resolution=c.model.image_size[0]), tasks=dict(c.tasks), seed=c.seed)
-
-
 def texts(c):
-    return (part.text for i in range(100) for part in source(c)[i] if isinstance(part, Text))
+    return (part.text for i in range(100) for part in data(c)[i] if isinstance(part, Text))
 
 
 def model(c, tokenizer):
@@ -68,8 +66,8 @@ def objectives(c):
 
 
 def data(c):
-    return source(c)
+    return Shapes(world=World(resolution=c.model.image_size[0]), tasks=dict(c.tasks), seed=c.seed)
 
 
 def benchmarks(c):
-    return ()  # it generates nothing
+    return reconstruction.benchmarks(World(resolution=c.model.image_size[0]), n=c.test_size)

@@ -37,7 +37,8 @@ def test_a_run_leaves_its_report_scores_and_model(run):
         score = metrics[name]
         assert 0 <= score["low"] <= score["value"] <= score["high"] <= 1 and score["n"] == 2
     assert {"train_minutes", "total_minutes", "train_steps", "parameters"} <= set(metrics)
-    assert "<html" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "<html" in page and "Real emoji, trained beforehand" in page
 
 
 def test_an_unknown_config_field_names_the_nearest(capsys, tmp_path):
@@ -47,6 +48,26 @@ def test_an_unknown_config_field_names_the_nearest(capsys, tmp_path):
 
 def test_a_value_of_the_wrong_kind(capsys, tmp_path):
     assert "holds a int, found 'many'" in refused(capsys, *train(tmp_path, "--config.steps=many"))
+
+
+def test_a_value_that_would_fail_only_later(capsys, tmp_path):
+    assert "on_bad_step is 'skipp'" in refused(capsys, *train(tmp_path, "--config.on_bad_step=skipp"))
+    assert "log_every must be 1 or more" in refused(capsys, *train(tmp_path, "--config.log_every=0"))
+
+
+def test_a_run_folder_of_another_config_stays_as_it_is(capsys, run):
+    before = (run / "config.json").read_bytes()
+    line = refused(capsys, *train(run, "--config.test_size=2", "--config.seed=7"))
+    assert "holds a run with seed=0, not 7" in line
+    line = refused(capsys, "train", "--config", "configs/emoji/transfusion.py:debug", "--workdir", str(run))
+    assert "holds a run with" in line
+    assert (run / "config.json").read_bytes() == before
+
+
+def test_a_config_that_imports_what_is_not_there(capsys, tmp_path):
+    (tmp_path / "mine.py").write_text("import nothing_of_this_name")
+    line = refused(capsys, "train", "--config", str(tmp_path / "mine.py"), "--workdir", str(tmp_path / "run"))
+    assert "mine.py: No module named 'nothing_of_this_name'" in line
 
 
 def test_a_missing_config(capsys, tmp_path):
@@ -67,12 +88,14 @@ def test_rows_that_do_not_divide_over_the_mesh(capsys, tmp_path):
     assert "packing.rows" in refused(capsys, *train(tmp_path, "--config.packing.rows=7"))
 
 
-def test_a_folder_that_is_no_checkpoint(capsys, tmp_path):
+def test_a_folder_that_is_no_checkpoint(capsys, tmp_path, run):
     line = refused(capsys, "sample", "--checkpoint", str(tmp_path), "--prompt", "red")
     assert "not a checkpoint folder of this library (it has no config.json)" in line
     line = refused(capsys, "sample", "--checkpoint", str(tmp_path / "none"), "--prompt", "red")
     assert "no such checkpoint folder" in line
     assert "not a run folder" in refused(capsys, "sample", "--workdir", str(tmp_path), "--prompt", "red")
+    line = refused(capsys, "sample", "--workdir", str(run / "model"), "--prompt", "red")
+    assert "not a run folder but a checkpoint: give it as --checkpoint" in line
 
 
 def test_a_damaged_model_file(capsys, tmp_path, run):
@@ -108,6 +131,8 @@ def test_pictures_that_cannot_be_read(capsys, tmp_path, run):
     assert "not a readable picture" in refused(capsys, *sample, str(tmp_path / "text.png"))
     (tmp_path / "zero.png").write_bytes(b"")
     assert "not a readable picture" in refused(capsys, *sample, str(tmp_path / "zero.png"))
+    Pillow.fromarray(np.zeros((72, 36, 3), np.uint8)).save(tmp_path / "large.png")
+    assert "reads at most 36x36" in refused(capsys, *sample, str(tmp_path / "large.png"))
     Pillow.fromarray(np.zeros((31, 32, 3), np.uint8)).save(tmp_path / "odd.png")
     assert "positive multiples of 12" in refused(capsys, *sample, str(tmp_path / "odd.png"))
 

@@ -11,6 +11,7 @@ from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.loader import Batches, Packing
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
+from unified_jax.train.experiment import Experiment
 
 STREAMS = {"text": Stream("und"), "image": Stream("gen")}
 LAYOUTS = (
@@ -208,3 +209,21 @@ def test_a_document_that_fits_one_layout_only_is_used_all_the_same():
     seen = [index for batch in made for index in indices(batch)] + iterator.get_state()["held"]
     assert sorted(seen) == list(range(iterator.get_state()["next"]))
     assert {index % 2 for batch in made for index in indices(batch)} == {0, 1}
+
+
+@pytest.mark.parametrize("config", ["configs/demo.py", "configs/emoji/transfusion.py"])
+def test_every_task_that_draws_loses_its_condition_at_the_null_rate(config):
+    """Whatever a source does with its own random numbers: sharing a seed with one once starved some tasks."""
+    experiment = Experiment.load(config)
+    source, rate, n = experiment.data(), experiment.config.packing.null_rate, 3000
+    lost: dict[str, list[bool]] = {}
+
+    def plan(documents):
+        for document in documents:
+            lost.setdefault(document.info["task"], []).append(bool(document.info.get("null")))
+        return [[] for _ in documents]
+
+    packing(plan=plan, null_rate=rate, seed=experiment.config.seed).spans(source, range(n))
+    for task, found in lost.items():
+        expected = rate if task in ("draw", "edit") else 0.0
+        assert abs(np.mean(found) - expected) <= 4 * np.sqrt(expected * (1 - expected) / len(found)), task

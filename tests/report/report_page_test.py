@@ -82,7 +82,7 @@ def run(tmp_path: Path) -> Path:
             {"caption_exact": score(0.9), "distance": score(12.5), "train_minutes": 7.9, "parameters": 2_100_000}
         )
     )
-    logged = {"loss/text": 0.5, "loss/image": 0.7, "fill_rate": 0.9, "tokens_per_second": 8e3, "mfu": 0.3}
+    logged = {"loss/text": 0.5, "loss/image": 0.7, "fill_rate": 0.9, "slots_per_second": 8e3, "mfu": 0.3}
     write_lines(
         folder / "metrics.jsonl",
         [{"step": step, "seconds": 0.3 * step, "loss": 9.0 / step} | logged for step in range(5, 201, 5)],

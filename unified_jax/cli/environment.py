@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -41,8 +42,9 @@ def _version(name: str) -> str:
 
 
 def _commit() -> str:
+    command, here = ["git", "rev-parse", "--short", "HEAD"], Path(__file__).parent
     try:
-        found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+        found = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
     except FileNotFoundError:  # a machine without git
         return "unknown"
     return found.stdout.strip() or "unknown"

@@ -30,6 +30,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     experiment = (
         Experiment.load(arguments.config, overrides) if arguments.config else Experiment.of_run(arguments.workdir)
     )
+    if arguments.workdir and arguments.out.resolve() == arguments.workdir.resolve():
+        raise ValueError(f"--out {arguments.out} is the run itself, whose own scores and samples would be lost")
     model, params = load.load(arguments)
     known = experiment.benchmarks()
     chosen = [b for b in known if arguments.benchmark in ("all", b.name)]

@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         COMMANDS[arguments.command].run(arguments, overrides)
     except KeyboardInterrupt:
-        print("ujx: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        more = "; the same command goes on from the last checkpoint" if arguments.command == "train" else ""
+        print(f"ujx: interrupted{more}", file=sys.stderr)
         return 130
     except (ValueError, RuntimeError, OSError) as error:
         if os.environ.get("UJX_TRACEBACK"):

@@ -21,6 +21,8 @@ from unified_jax.data.document import Document, Image, Text
 from unified_jax.evals.samples import write_document
 from unified_jax.sampling.generate import generate_batch
 
+SETTINGS = ("steps", "guidance_scale", "temperature", "top_k", "top_p", "max_tokens")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own flags."""
@@ -35,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=25, help="solver steps of a picture")
     parser.add_argument("--guidance_scale", type=float, default=1.0)
     parser.add_argument("--temperature", type=float, default=0.0, help="of text; 0 is greedy")
+    parser.add_argument("--top_k", type=int, help="text is chosen among so many most probable ids")
+    parser.add_argument(
+        "--top_p", type=float, help="text is chosen among the most probable ids that make up this share"
+    )
     parser.add_argument("--max_tokens", type=int, default=64)
 
 
@@ -46,7 +52,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         raise ValueError(f"--count must be 1 or more, found {arguments.count}")
     document = _document(arguments)
     model, params = load.load(arguments)
-    settings = {name: getattr(arguments, name) for name in ("steps", "guidance_scale", "temperature", "max_tokens")}
+    settings = {name: getattr(arguments, name) for name in SETTINGS}
     start = time.perf_counter()
     made = generate_batch(model, params, [document] * arguments.count, rng=jax.random.key(arguments.seed), **settings)
     seconds = time.perf_counter() - start
@@ -75,7 +81,7 @@ def read_image(path: Path) -> np.ndarray:
         raise FileNotFoundError(f"{path}: no such picture")
     try:
         picture = Pillow.open(path).convert("RGBA")
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, Pillow.DecompressionBombError, OSError) as error:
         raise ValueError(f"{path}: not a readable picture ({error})") from None
     white = Pillow.new("RGBA", picture.size, "white")
     return np.asarray(Pillow.alpha_composite(white, picture).convert("RGB"))

@@ -4,7 +4,6 @@ Run the same command again to go on from the last checkpoint.
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unified_jax.cli import environment
+from unified_jax.cli import environment, run_config
 from unified_jax.evals import benchmark, samples
 from unified_jax.models.pretrained import save_pretrained
 from unified_jax.report import build
@@ -32,8 +31,13 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     """Runs the command; bad input raises ValueError, RuntimeError or OSError."""
     began = float(os.environ.get("DEMO_STARTED") or time.time())
     experiment, workdir = Experiment.load(arguments.config, overrides), arguments.workdir
+    chapters = experiment.chapters()
+    if missing := [chapter.workdir for chapter in chapters if not Path(chapter.workdir).is_dir()]:
+        raise FileNotFoundError(
+            f"{missing[0]}: no such folder; the page of {arguments.config} is to show the run in it"
+        )
     workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / "config.json", {"spec": arguments.config, **json.loads(experiment.config.to_json())})
+    run_config.claim(workdir, experiment)
     write_json(workdir / "environment.json", environment.describe())
     benchmarks = experiment.benchmarks()
     trained = loop.train(experiment, workdir, evaluate=_while_training(benchmarks, workdir))
@@ -43,12 +47,13 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     samples.write_samples(workdir, results, step=trained.steps, limit=48)
     figures = {
         "train_minutes": round(trained.seconds / 60, 2),
-        "total_minutes": round((time.time() - began) / 60, 2),
+        # Of a run that was interrupted: this process from the start of the command, and the training before it.
+        "total_minutes": round((time.time() - began + trained.earlier) / 60, 2),
         "train_steps": trained.steps,
         "parameters": environment.parameters(trained.params),
     }
     write_json(workdir / "metrics.json", scores | figures)
-    page = build(workdir)
+    page = build(workdir, others=chapters)
     print(f"report: {page}", file=sys.stderr)
 
 

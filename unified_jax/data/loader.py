@@ -47,7 +47,8 @@ class Packing:
         for index in indices:
             document = source[index % len(source)]
             draws = not all(hasattr(part, "text") for part in document.targets)
-            if draws and np.random.default_rng([self.seed, index]).random() < self.null_rate:
+            # The 1 keeps these draws apart from those of sources, which may seed with (seed, index) too.
+            if draws and np.random.default_rng([self.seed, index, 1]).random() < self.null_rate:
                 document = self.null(document)
             documents.append(document)
         return self.plan(documents)

@@ -1,5 +1,6 @@
 """Text <-> ids: byte-level BPE (``tokenizers``), so that no input is unrepresentable."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,7 +48,11 @@ class Tokenizer:
             raise ValueError(f"{path}: not a readable tokenizer file ({error})") from None
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(self._backend.to_str(), encoding="utf-8")
+        """Writes a ``tokenizer.json``, whole or not at all."""
+        path = Path(path)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(self._backend.to_str(), encoding="utf-8")
+        os.replace(temporary, path)
 
     @property
     def vocab(self) -> int:

@@ -18,6 +18,7 @@ class Benchmark:
 
     documents: with their targets filled in by the truth. grade(truth document, produced part) -> right or wrong.
     settings: how to generate, fields of ``sampling.fill.Settings``. quick: how many documents suffice while training.
+    make(model, params, prompts, rng=..., **settings) -> documents with their blanks filled.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Benchmark:
     grade: Callable[[Document, Part], bool]
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     quick: int = 32
+    make: Callable[..., Sequence[Document]] = generate_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +46,9 @@ def same_text(truth: Document, part: Part) -> bool:
 
 
 def run(benchmark: Benchmark, model: Any, params: Any, *, limit: int | None = None, seed: int = 0) -> Result:
-    """Generates an answer to every document (the first ``limit``) and grades it."""
+    """Has an answer made to every document (the first ``limit``) and grades it."""
     documents = [benchmark.documents[i] for i in range(len(benchmark.documents))[: limit or None]]
     prompts = [document.prompt() for document in documents]
-    outputs = generate_batch(model, params, prompts, rng=jax.random.key(seed), **benchmark.settings)
+    outputs = benchmark.make(model, params, prompts, rng=jax.random.key(seed), **benchmark.settings)
     correct = [bool(benchmark.grade(truth, made.targets[0])) for truth, made in zip(documents, outputs)]
     return Result(dataclasses.replace(benchmark, documents=documents), outputs, correct, proportion(correct))

@@ -36,7 +36,7 @@ def write_samples(workdir: Path, results: Sequence[Result], *, step: int, limit:
             records.append(
                 {
                     "step": step,
-                    "task": truth.info["task"],
+                    "task": truth.info.get("task", "sample"),
                     "group": result.benchmark.title,
                     "prompt": _parts(folder, f"{stem}_prompt", given),
                     "output": _parts(folder, f"{stem}_output", made.targets),

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from unified_jax.codecs.base import Codec, to_float, to_uint8
-from unified_jax.data.document import Document, Image, Part, Text
+from unified_jax.data.document import BadRecord, Document, Image, Part, Text
+from unified_jax.data.document import check as check_document
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
@@ -23,7 +24,8 @@ class Family:
     fills: how a blank span is produced, by the name in ``Span.fill``: "text" or "image".
     codec: pixels <-> values; its parameters, if any, are ``params["codec"]``.
     values_of: what a picture's fill produced, [n ...], -> the codec's values [h w ...].
-    image_size: (height, width) of the pictures it draws. smallest: the least layout the model runs on.
+    image_size: (height, width) of the pictures it draws, and of the largest it reads. smallest: the least layout the
+      model runs on.
     """
 
     name: str
@@ -43,12 +45,15 @@ class Family:
         return self.write(self.encode([document], params)[0])
 
     def encode(self, documents: Sequence[Sequence[Part]], params: Mapping[str, Any] | None = None) -> list[Document]:
-        """Fills in ``values`` of every image that has pixels; pictures of one size go through the codec together."""
+        """Fills in ``values`` of every image that has pixels; pictures of one size go through the codec together.
+
+        Raises ValueError for a picture that ``check`` refuses.
+        """
         waiting: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         for i, document in enumerate(documents):
             for j, part in enumerate(document):
                 if isinstance(part, Image) and part.pixels is not None and part.values is None:
-                    self.codec.grid(*part.pixels.shape[:2])
+                    self._readable(part.pixels)
                     waiting.setdefault(part.pixels.shape, []).append((i, j))
         parts = [list(document) for document in documents]
         for places in waiting.values():
@@ -56,6 +61,23 @@ class Family:
             for (i, j), values in zip(places, self._codes(pixels, params)):
                 parts[i][j] = dataclasses.replace(parts[i][j], values=values)
         return [Document(new, getattr(old, "info", None)) for new, old in zip(parts, documents)]
+
+    def check(self, document: Document) -> Document:
+        """Returns a document to learn from unchanged; raises BadRecord for a part that is unusable or too large."""
+        for index, part in enumerate(check_document(document)):
+            if isinstance(part, Image):
+                try:
+                    self._readable(part.pixels)
+                except ValueError as error:
+                    raise BadRecord(f"part {index}: {error}") from None
+        return document
+
+    def _readable(self, pixels: np.ndarray) -> None:
+        height, width = pixels.shape[:2]
+        grid, largest = self.codec.grid(height, width), self.codec.grid(*self.image_size)
+        if grid[0] > largest[0] or grid[1] > largest[1]:
+            limit = f"{self.image_size[1]}x{self.image_size[0]}"
+            raise ValueError(f"image of {width}x{height} pixels: this model reads at most {limit}; make it smaller")
 
     def _codes(self, pixels: np.ndarray, params: Mapping[str, Any] | None) -> np.ndarray:
         return np.asarray(self.codec.encode((params or {}).get("codec", {}), pixels), self.codec.dtype)

@@ -4,7 +4,7 @@ The one assembly behind every family whose generation lives in the sequence. It 
 those are arrays of the Interleaved batch (``core.sequence``) and the modules it was given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -16,6 +16,8 @@ from unified_jax.core.cache import Cache
 from unified_jax.core.mask import visible
 from unified_jax.core.sequence import Interleaved, Slots, join
 from unified_jax.core.types import Array, DTypeLike, Float, Leaf
+from unified_jax.data.document import Part
+from unified_jax.data.plan import Span
 from unified_jax.models.family import Family
 
 
@@ -45,6 +47,10 @@ class Model(nn.Module):
     def __hash__(self) -> int:
         # By identity: a model is a static argument of the jitted sampler, and its dicts have no hash.
         return id(self)
+
+    def plan(self, document: Sequence[Part], params: Mapping[str, Any] | None = None) -> list[Span]:
+        """Spans of one document. params: needed only where the codec has weights."""
+        return self.family.plan(document, params)
 
     def __call__(self, seq: Interleaved, cache: Cache | None = None) -> Output:
         seq = jax.tree.map(jnp.asarray, seq)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from unified_jax.core.types import PRNGKeyArray
+from unified_jax.core.types import DTypeLike, PRNGKeyArray
 from unified_jax.data.pack import pack
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.interop import safetensors
@@ -44,10 +45,16 @@ def parameters(model: Any, rng: PRNGKeyArray) -> dict[str, Any]:
     return {**params, "codec": codec} if codec else dict(params)
 
 
-def save_pretrained(path: str | Path, model: Any, params: Any) -> None:
-    """Writes the folder; each file appears whole or not at all."""
+def save_pretrained(path: str | Path, model: Any, params: Any, *, dtype: DTypeLike | None = None) -> None:
+    """Writes the folder; each file appears whole or not at all.
+
+    dtype: what floating parameters are stored in, "bfloat16" for files of half the size; None stores them as they are.
+      ``from_pretrained`` gives the model's own types either way.
+    """
     path, family = Path(path), model.family
     path.mkdir(parents=True, exist_ok=True)
+    if dtype is not None:
+        params = jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, params)
     safetensors.save(path / "model.safetensors", params, metadata={"format": "unified_jax"})
     family.tokenizer.save(path / "tokenizer.json")
     config = {"model_type": family.name, "arguments": dict(family.arguments)}

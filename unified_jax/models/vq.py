@@ -4,7 +4,7 @@ Each packed row holds one picture, as one stream entry per code: the square of p
 codec's parameters are ``params["codec"]``, which is where a system that uses the trained codec keeps them too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from unified_jax.codecs.patch import Patches
 from unified_jax.codecs.vq import VectorQuantised
 from unified_jax.core.reconstruction import Reconstruction
 from unified_jax.core.sequence import Interleaved
-from unified_jax.data.document import Document, Image
+from unified_jax.data.document import Document, Image, Part
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
@@ -32,6 +32,10 @@ class Autoencoder(nn.Module):
     codec: VectorQuantised
     grid: tuple[int, int]
     family: Family
+
+    def plan(self, document: Sequence[Part], params: Mapping[str, Any] | None = None) -> list[Span]:
+        """The span of the document's one picture."""
+        return self.family.plan(document, params)
 
     def predict(self, seq: Interleaved) -> dict[str, Reconstruction]:
         """{"image": values [B N P] and the codec's penalty [B N]}; raises ValueError when N is not one picture."""
@@ -78,16 +82,15 @@ def vq(
 
 
 def pictures(document: Document, *, grid: tuple[int, int]) -> list[Span]:
-    """Every picture, context or target, as one span to learn. Raises ValueError for one of another grid or none."""
-    spans = []
-    for part in document:
-        if not isinstance(part, Image):
-            continue
-        found = None if part.values is None else part.values.shape[:2]
-        if found != grid:
-            raise ValueError(f"pictures of {grid[0]} x {grid[1]} patches are learned here, found {found}")
-        values = np.reshape(part.values, (grid[0] * grid[1], -1))
-        spans.append(Span((("image", values),), attend="full", grid=grid))
-    if not spans:
-        raise ValueError("an image tokenizer learns from pictures, and this document has none")
-    return spans
+    """The document's one picture, context or target, as a span to learn.
+
+    Raises ValueError where there is none, or more than one, or one of another grid: a row holds one picture.
+    """
+    found = [part.values for part in document if isinstance(part, Image)]
+    if len(found) != 1:
+        raise ValueError(f"an image tokenizer learns from documents of one picture; this one has {len(found)}")
+    if found[0] is None or found[0].shape[:2] != grid:
+        size = None if found[0] is None else found[0].shape[:2]
+        raise ValueError(f"pictures of {grid[0]} x {grid[1]} patches are learned here, found {size}")
+    values = np.reshape(found[0], (grid[0] * grid[1], -1))
+    return [Span((("image", values),), attend="full", grid=grid)]

@@ -35,6 +35,7 @@ TASKS = (
         ("picture", "written", "truth"),
     ),
     Task("question", "Questions", "Asked about a picture and answered in words.", ("asked", "answered", "truth")),
+    Task("copy", "Copies", "Pictures that went through the codes of the tokenizer.", ("picture", "copy", "truth")),
     Task("edit", "Edits", "A picture and an instruction in, the changed picture out.", ("before", "drawn", "truth")),
 )
 

@@ -25,10 +25,9 @@ _FACTS = {
     "total_minutes": "minutes in all",
 }
 _SPEED = {
-    "tokens_per_second": zero_axis,
+    "slots_per_second": zero_axis,
     "fill_rate": share_axis,
     "mfu": share_axis,
-    "learning_rate": zero_axis,
     "grad_norm": zero_axis,
 }
 
@@ -64,6 +63,7 @@ class _View:
     losses: list[Panel]
     scores_over_time: list[Panel]
     speed: list[Panel]
+    peak: float | None
     config: list[tuple[str, list[tuple[str, Any]]]]
     minutes: Mapping[int, float]
 
@@ -116,6 +116,7 @@ def _view(chapter: Chapter) -> _View:
         losses=list(_panels(run, dict.fromkeys(_loss_keys(run), loss_axis))),
         scores_over_time=list(_score_panels(run)),
         speed=list(_panels(run, _SPEED)),
+        peak=next((entry["peak_flops"] for entry in reversed(run.metrics) if entry.get("peak_flops")), None),
         config=list(_blocks(run.config)),
         minutes=_minutes(run),
     )

@@ -5,10 +5,23 @@ from typing import Any
 
 _LABELS = {
     "caption_exact": "Captions exactly right",
+    "caption_exact_two": "Captions of two objects exactly right",
     "image_exact": "Drawings exactly right",
     "image_exact_two": "Drawings of two objects exactly right",
     "answer_exact": "Answers exactly right",
+    "answer_exact_two": "Answers about two objects exactly right",
     "edit_exact": "Edits exactly right",
+    "retrieved_seen": "Drawings nearest to their own original of all, seen emoji",
+    "retrieved_new": "Drawings nearest to their own original of all, new combinations",
+    "name_seen": "Names right to the letter, seen emoji",
+    "name_new": "Names right to the letter, new combinations",
+    "edit_retrieved": "Edits nearest to the true result of all pictures",
+    "copied_1": "Copies of one object read right",
+    "copied_2": "Copies of two objects read right",
+    "copied_3": "Copies of three objects read right",
+    "copied_4": "Copies of four objects read right",
+    "copied_1_new": "Copies of one object read right, new combinations",
+    "copied_2_new": "Copies of two objects read right, new combinations",
     "loss": "Total loss",
     "mfu": "Model FLOPs utilization",
 }

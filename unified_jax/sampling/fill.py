@@ -60,7 +60,8 @@ class Autoregress:
     """Ids one at a time, each from the state of its predecessor.
 
     length: how many ids a blank has; None lets it run to ``stop`` or max_tokens. allowed: half-open range of ids that
-    may be chosen. guided: whether the null rows steer the choice; text follows the conditioned rows only.
+    may be chosen. picture: whether the ids make a picture, whose choice the null rows steer and ``image_temperature``
+    governs; text follows the conditioned rows only.
     """
 
     stream: str

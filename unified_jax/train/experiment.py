@@ -1,7 +1,7 @@
 """Experiment: a config file, its values after overrides, and what it builds from them.
 
 A config file is Python. ``get_config(arg)`` returns plain values; the functions beside it turn the final values into
-structure: ``texts``, ``model``, ``objectives``, ``data``, ``benchmarks`` and, where needed, ``given``.
+structure: ``texts``, ``model``, ``objectives``, ``data``, ``benchmarks`` and, where needed, ``given`` and ``chapters``.
 """
 
 import ast
@@ -51,6 +51,8 @@ class Experiment:
         if not path.exists():
             raise FileNotFoundError(f"{workdir}: not a run folder (it has no config.json)")
         saved = json.loads(path.read_text(encoding="utf-8"))
+        if "spec" not in saved:
+            raise ValueError(f"{workdir}: not a run folder but a checkpoint: give it as --checkpoint")
         module = _import(Path(saved.pop("spec").partition(":")[0]))
         return cls(str(path), ConfigDict(saved).lock(), module)
 
@@ -81,6 +83,10 @@ class Experiment:
     def benchmarks(self) -> tuple[Any, ...]:
         return tuple(self.module.benchmarks(self.config))
 
+    def chapters(self) -> tuple[Any, ...]:
+        """Earlier runs that the page of this one shows too; () where the config has none."""
+        return tuple(self.module.chapters(self.config)) if hasattr(self.module, "chapters") else ()
+
 
 def init(experiment: Experiment | str, rng: PRNGKeyArray) -> tuple[Any, Any]:
     """(model, params) of an experiment or a config file, untrained."""
@@ -97,7 +103,10 @@ def _import(path: Path) -> ModuleType:
         sys.path.insert(0, root)  # configs import their neighbours as configs.common
     spec = importlib.util.spec_from_file_location(f"experiment_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ImportError as error:
+        raise ValueError(f"{path}: {error}; configs import each other from the folder that ujx is run in") from error
     if missing := [name for name in NEEDED if not hasattr(module, name)]:
         raise ValueError(f"{path}: a config file must define {missing[0]}()")
     return module

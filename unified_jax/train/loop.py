@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from unified_jax.core.mask import visible
 from unified_jax.core.sequence import Interleaved, join
 from unified_jax.data.guard import Guard
 from unified_jax.data.loader import Batches, Packing
-from unified_jax.data.pack import Layout
+from unified_jax.data.pack import Layout, fill_rate
 from unified_jax.models.pretrained import parameters
 from unified_jax.train import sharding
 from unified_jax.train.checkpoint import Checkpoints
@@ -37,13 +37,17 @@ class BadStep(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What a run leaves behind: the model, the averaged and the last parameters, steps, seconds of training."""
+    """What a run leaves behind: the model, the averaged and the last parameters, steps, seconds of training.
+
+    earlier: how many of these seconds were spent before this process went on from a checkpoint.
+    """
 
     model: Any
     ema: Any
     params: Any
     steps: int
     seconds: float
+    earlier: float = 0.0
 
 
 Evaluate = Callable[[int, float, Any, Any], None]
@@ -56,6 +60,7 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
     time is not training time. Raises BadStep at the first non-finite loss unless ``on_bad_step`` is "skip".
     """
     c, workdir = experiment.config, Path(workdir)
+    _check(c)
     mesh = sharding.make_mesh(dict(c.mesh))
     shards = mesh.shape["data"] * mesh.shape["fsdp"]
     if c.packing.rows % shards:
@@ -71,6 +76,7 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
         state, progress = checkpoints.restore(state)
         data.set_state(progress["data"])
         seconds = progress["seconds"]
+    earlier = seconds
     step, meter = int(state.step), _Meter(state.params, mesh, model.family.streams)
     rng, started = jax.random.key(c.seed), time.perf_counter() - seconds
     with Log(workdir, steps=steps, step=step) as log:
@@ -82,11 +88,11 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
             if step % c.log_every == 0 or last:
                 metrics = {name: float(x) for name, x in metrics.items()}
                 seconds = time.perf_counter() - started
-                _stop_if_bad(state, c.on_bad_step)
+                _name_bad(state, c.on_bad_step)
                 log.write(step, metrics | meter(batch, step, seconds) | {"seconds": seconds})
             log.step(step)
             if (c.save_every and step % c.save_every == 0) or last:
-                _stop_if_bad(state, c.on_bad_step)  # a run that must stop leaves its last good checkpoint
+                _name_bad(state, c.on_bad_step)  # a run that must stop leaves its last good checkpoint
                 checkpoints.save(step, state, {"data": data.get_state(), "seconds": time.perf_counter() - started})
             if c.evaluate_every and step % c.evaluate_every == 0 and not last:
                 jax.block_until_ready(state)
@@ -95,7 +101,16 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
                 started += time.perf_counter() - paused
     checkpoints.wait()
     checkpoints.close()
-    return Trained(model, state.ema, state.params, step, seconds)
+    return Trained(model, state.ema, state.params, step, seconds, earlier)
+
+
+def _check(c: Any) -> None:
+    """Raises ValueError for a value that would fail, or be taken for another, only much later."""
+    if c.on_bad_step not in ("stop", "skip"):
+        raise ValueError(f"on_bad_step is {c.on_bad_step!r}; choose stop or skip")
+    for name in ("steps", "log_every", "accumulate", "keep"):
+        if c[name] < 1:
+            raise ValueError(f"{name} must be 1 or more, found {c[name]}")
 
 
 def restore(experiment: Experiment, workdir: str | Path) -> Trained:
@@ -104,7 +119,8 @@ def restore(experiment: Experiment, workdir: str | Path) -> Trained:
     checkpoints = Checkpoints(workdir)
     if checkpoints.latest is None:
         raise FileNotFoundError(f"{checkpoints.path}: no complete checkpoint")
-    model, mesh = experiment.model(experiment.tokenizer(workdir)), sharding.make_mesh(dict(c.mesh))
+    # The devices here need not be those of the training: what can be split is split over whatever there is.
+    model, mesh = experiment.model(experiment.tokenizer(workdir)), sharding.make_mesh({"fsdp": -1})
     init = partial(_init, model=model, tx=optimizer(c.optimizer, c.steps))
     shape = jax.eval_shape(init, jax.random.key(0), experiment.given(model))
     placed = sharding.shardings(shape, mesh)
@@ -137,8 +153,13 @@ def _start(experiment: Experiment, model: Any, mesh: Any, given: Any, steps: int
     return state, jax.jit(step, donate_argnums=0, out_shardings=(placed, None))
 
 
-def _layouts(c: Any) -> list[Layout]:
-    return [Layout(dict(layout["lanes"]), dict(layout["streams"])) for layout in c.packing.layouts]
+def _layouts(c: Any, streams: Iterable[str]) -> list[Layout]:
+    """A stream that a layout does not name has no room in it: text-only rows are such a layout."""
+    layouts = [(dict(layout["lanes"]), dict(layout["streams"])) for layout in c.packing.layouts]
+    for name in streams:
+        if not any(room.get(name) for _, room in layouts):
+            raise ValueError(f"no layout of packing.layouts has room for stream {name!r}")
+    return [Layout(lanes, dict.fromkeys(streams, 0) | room) for lanes, room in layouts]
 
 
 def _batches(experiment: Experiment, model: Any, given: Any) -> Batches:
@@ -150,13 +171,13 @@ def _batches(experiment: Experiment, model: Any, given: Any) -> Batches:
     packing = Packing(
         plan=lambda documents: [family.write(document) for document in family.encode(documents, given)],
         streams=family.streams,
-        layouts=_layouts(c),
+        layouts=_layouts(c, family.streams),
         rows=rows // jax.process_count(),
         null=family.null,
         null_rate=c.packing.null_rate,
         seed=c.seed,
     )
-    source = Guard(experiment.data(), limit=c.bad_records)
+    source = Guard(experiment.data(), limit=c.bad_records, check=family.check)
     return Batches(source, packing, start=jax.process_index(), step=jax.process_count())
 
 
@@ -191,13 +212,19 @@ def _steps(
     return steps
 
 
-def _stop_if_bad(state: TrainState, on_bad_step: str) -> None:
-    bad = int(state.bad_step)
-    if bad >= 0 and on_bad_step == "stop":
+def _name_bad(state: TrainState, on_bad_step: str) -> None:
+    """Stops at a bad step, or warns of those skipped so far."""
+    bad, skipped = int(state.bad_step), int(state.skipped)
+    if bad < 0:
+        return
+    if on_bad_step == "stop":
         raise BadStep(
             f"the loss or gradient of step {bad} is not finite; its update and all later ones were left out. "
             "Lower the learning rate, or set on_bad_step=skip"
         )
+    logging.log_every_n(
+        logging.WARNING, "skipped %d updates that were not finite, the first at step %d", 50, skipped, bad
+    )
 
 
 class _Meter:
@@ -220,11 +247,13 @@ class _Meter:
         entries = {name: float(np.sum(p.slot < room[name])) * jax.process_count() for name, p in batch.streams.items()}
         pairs = float(np.sum(np.asarray(visible(slots, slots)))) * jax.process_count()
         flops = train_flops(self._shapes, slots=filled, entries=entries, pairs=pairs)
-        rates = {"fill_rate": filled / (slots.doc.size * jax.process_count()), "flops_per_step": flops}
+        rates = {"fill_rate": filled / (slots.doc.size * jax.process_count())}
+        rates |= {f"fill_rate/{name}": rate for name, rate in fill_rate(batch, self._streams).items()}
+        rates |= {"flops_per_step": flops} if flops else {}
         if self._last:
             each = (seconds - self._last[1]) / max(step - self._last[0], 1)
             rates |= {"slots_per_second": filled / each, "seconds_per_step": each}
-            if self._peak:
-                rates["mfu"] = flops / each / self._peak
+            if self._peak and flops:
+                rates |= {"mfu": flops / each / self._peak, "peak_flops": self._peak}
         self._last = (step, seconds)
         return rates

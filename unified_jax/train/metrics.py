@@ -1,6 +1,7 @@
 """Where a run's numbers go: JSON lines, TensorBoard, and a progress bar."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,8 @@ class Log:
         self._bar.update(self._task, completed=step)
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Records one logged step."""
-        append_json(self._path, {"step": step, **values})
+        """Records one logged step; a value that is not finite is null, since JSON has no word for it."""
+        append_json(self._path, {"step": step, **{k: v if math.isfinite(v) else None for k, v in values.items()}})
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
         parts = [f"{name.removeprefix('loss/')} {values[name]:.3f}" for name in values if name.startswith("loss/")]

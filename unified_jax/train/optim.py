@@ -21,7 +21,8 @@ def optimizer(c: Any, steps: int) -> optax.GradientTransformation:
 
     c: name ("adamw" | "muon"), learning_rate, warmup, final, weight_decay, b1, b2, clip, freeze; for muon also
       matrix_learning_rate. ``freeze`` is a regex of parameter paths that get no update.
-    steps: where the schedule ends. Raises ValueError for an unknown name.
+    steps: where the schedule ends. With muon, weight decay applies to the matrices that it orthogonalises and to no
+      other kernel. Raises ValueError for an unknown name.
     """
     warm = schedule(c, steps)
     rate = lambda peak: lambda step: peak * warm(step)

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from unified_jax.core.paths import path_name
 
-AXES = ("data", "fsdp", "expert", "sequence", "tensor")
+AXES = ("data", "fsdp", "tensor")
 
 # First match wins; a spec is aligned to the right, so the scanned layer axis in front needs no mention.
 RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (

@@ -60,14 +60,16 @@ def train_step(
     metrics = {"loss": loss, "grad_norm": norm, "update_norm": optax.global_norm(updates)}
     metrics |= {f"loss/{name}": x / jnp.maximum(counts[name], 1.0) for name, x in parts.items()}
     metrics |= {f"count/{name}": x for name, x in counts.items()}
+    skipped = state.skipped + ~apply
     state = TrainState(
         step=state.step + 1,
         params=keep(params, state.params),
         ema=keep(ema, state.ema),
         opt_state=keep(opt_state, state.opt_state),
         bad_step=jnp.where((state.bad_step < 0) & ~good, state.step, state.bad_step),
-        skipped=state.skipped + ~apply,
+        skipped=skipped,
     )
+    metrics["skipped"] = skipped
     return state, metrics
 
 

@@ -203,11 +203,6 @@ def test_the_split_is_stable():
     assert digest[:16] == "1e325489d1ce721b"
 
 
-def test_single_scenes_lists_the_split_once():
-    source = Shapes(split="held_out")
-    assert len(source.single_scenes()) == len(set(source.single_scenes())) == 86
-
-
 def same(first, second):
     return first.info == second.info and all(
         a.text == b.text if isinstance(a, Text) else np.array_equal(a.pixels, b.pixels) for a, b in zip(first, second)

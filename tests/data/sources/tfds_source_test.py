@@ -16,19 +16,21 @@ from unified_jax.data.document import BadRecord, Image, Text
 from unified_jax.data.guard import Guard
 from unified_jax.data.sources.emoji import Emoji
 from unified_jax.data.sources.emoji_tfds import EmojiConfig, UnifiedEmoji
-from unified_jax.data.sources.tfds import ImageFrom, Layout, TextFrom, Tfds
+from unified_jax.data.sources.tfds import DocumentFrom, ImageFrom, TextFrom, Tfds
 
 FIELDS = {"holdout": "new", "styles": ("noto_v1",), "resolution": 16}
 NAME = "unified_emoji/test"
 INFO = ("caption", "id", "style")
 LAYOUTS = {
-    "draw": Layout(
-        [TextFrom("caption"), ImageFrom("image", target=True)], info=INFO, facts={"task": "draw", "kind": ""}
+    "draw": DocumentFrom(
+        [TextFrom("caption"), ImageFrom("image", target=True)],
+        info=INFO,
+        facts={"task": "draw", "kind": "", "background": "white"},
     ),
-    "keywords": Layout(
+    "keywords": DocumentFrom(
         [ImageFrom("image"), Text("Which keywords describe this picture?"), TextFrom("keywords", target=True)],
         info=INFO,
-        facts={"task": "keywords", "kind": ""},
+        facts={"task": "keywords", "kind": "", "background": "white"},
     ),
 }
 
@@ -114,7 +116,7 @@ def test_files_without_random_access_are_refused(data_dir, tmp_path):
 
 
 def test_bad_features_become_bad_records(data_dir):
-    source = Tfds(NAME, data_dir=data_dir, split="held_out", to_document=Layout([ImageFrom("caption")]))
+    source = Tfds(NAME, data_dir=data_dir, split="held_out", to_document=DocumentFrom([ImageFrom("caption")]))
     guard = Guard(source, limit=2)
     with pytest.raises(RuntimeError, match="more than 2 bad records in Tfds.*feature 'caption': not a picture"):
         guard[0]
@@ -129,7 +131,7 @@ def test_layout_values():
         "name": "café".encode(),
         "n": np.float32(2),
     }
-    layout = Layout(
+    layout = DocumentFrom(
         [
             ImageFrom("image"),
             Text("What?"),
@@ -154,7 +156,7 @@ def test_layout_refuses_what_is_not_a_picture(image):
 
 
 def test_layout_names_what_is_missing_or_out_of_range():
-    with pytest.raises(KeyError, match="no feature 'text'; it has image"):
+    with pytest.raises(ValueError, match="no feature 'text'; it has image"):
         TextFrom("text")({"image": 0})
     with pytest.raises(BadRecord, match="class 5 is outside the 2 names"):
         TextFrom("label", names=["a", "b"])({"label": 5})

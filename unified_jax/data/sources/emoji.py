@@ -144,7 +144,8 @@ class _Page:
         return self.background if len(self.source.backgrounds) > 1 else None
 
     def document(self, task: str, parts: Sequence, *, record: assets.Record, kind: str = "", **info: str) -> Document:
-        facts = {"task": task, "id": record.id, "caption": record.caption, "style": self.style, "kind": kind}
+        facts = {"task": task, "id": record.id, "caption": record.caption, "kind": kind}
+        facts |= {"style": self.style, "background": self.background}
         return Document(parts, facts | info)
 
 

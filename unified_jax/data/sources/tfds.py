@@ -2,7 +2,7 @@
 
     source = Tfds(
         "coco_captions", data_dir="/data", split="train",
-        to_document=Layout([ImageFrom("image"), TextFrom("caption", target=True)], info=["id"]),
+        to_document=DocumentFrom([ImageFrom("image"), TextFrom("caption", target=True)], info=["id"]),
     )
 
 ``tensorflow_datasets`` is imported by this module and ``emoji_tfds`` only, so nobody else needs it installed.
@@ -58,12 +58,12 @@ class ImageFrom:
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class DocumentFrom:
     """The common ``to_document``: parts in reading order, each read from a feature or the same in every document.
 
     parts: TextFrom, ImageFrom, or a Text or Image as it is. info: features to copy into the document's info.
     facts: what else the info says, the same for every document.
-    Raises KeyError for a feature the dataset lacks, BadRecord for a value that is not what the part needs.
+    Raises ValueError for a feature the dataset lacks, BadRecord for a value that is not what the part needs.
     """
 
     parts: Sequence[TextFrom | ImageFrom | Text | Image]
@@ -80,19 +80,28 @@ class Tfds:
 
     name: the dataset as TFDS names it, "name", "name/config" or "name/config:1.0.0". data_dir: where it was prepared.
     split: a TFDS split, slices included: "train", "train[:90%]".
-    to_document: what one example, a dict of numpy values, says; a Layout, or any function (a picklable one if Grain
-      is to read in several processes).
+    to_document: what one example, a dict of numpy values, says; a DocumentFrom, or any function (a
+      picklable one if Grain is to read in several processes).
+    shuffle: a seed for the order of the documents, which training wants: data on disk are often sorted by class. None
+      keeps the order on disk.
 
     Raises FileNotFoundError if the dataset is not on disk, ValueError for a split it lacks or a file format that
     cannot be read at random, each saying what to do. Nothing is ever downloaded or prepared by reading.
     """
 
     def __init__(
-        self, name: str, *, data_dir: str | os.PathLike, split: str, to_document: Callable[[Example], Document]
+        self,
+        name: str,
+        *,
+        data_dir: str | os.PathLike,
+        split: str,
+        to_document: Callable[[Example], Document],
+        shuffle: int | None = None,
     ):
         self._description = f"Tfds({name!r}, data_dir={str(data_dir)!r}, split={split!r})"
         self._to_document = to_document
         self._examples = _examples(name, data_dir=os.fspath(data_dir), split=split)
+        self._order = None if shuffle is None else np.random.default_rng(shuffle).permutation(len(self._examples))
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -101,7 +110,7 @@ class Tfds:
         index = operator.index(index)
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is outside a source of {len(self)} documents")
-        return self._to_document(self._examples[index])
+        return self._to_document(self._examples[index if self._order is None else int(self._order[index])])
 
     def __repr__(self) -> str:
         return self._description
@@ -131,7 +140,7 @@ def _examples(name: str, *, data_dir: str, split: str) -> Sequence[Example]:
 
 def _feature(example: Example, name: str) -> Any:
     if name not in example:
-        raise KeyError(f"the dataset has no feature {name!r}; it has {', '.join(example)}")
+        raise ValueError(f"the dataset has no feature {name!r}; it has {', '.join(example)}")
     return example[name]
 
 

@@ -74,10 +74,6 @@ class Shapes:
         task, count = kinds[int(np.searchsorted(cumulative, rng.random(), side="right"))]
         return TASKS[task](self, self.allowed.scene(count, rng), rng)
 
-    def single_scenes(self) -> list[Scene]:
-        """Every one-object scene of the split, in a fixed order: what an exhaustive evaluation goes through."""
-        return [Scene([thing]) for thing in self.allowed.things]
-
 
 def _draw(source: Shapes, scene: Scene, rng: np.random.Generator) -> Document:
     # The plain caption is the prompt: a verb would say nothing that the target image does not, and cost a token.
