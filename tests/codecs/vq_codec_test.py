@@ -199,7 +199,7 @@ def test_the_model_predicts_what_its_codec_reconstructs(model):
 
 
 def test_documents_and_rows_that_are_not_one_picture_are_refused(model):
-    with pytest.raises(ValueError, match="none"):
+    with pytest.raises(ValueError, match="documents of one picture; this one has 0"):
         model.family.plan([Text("no picture")])
     with pytest.raises(ValueError, match=r"2 x 4 patches.*\(2, 2\)"):
         model.family.plan([Image(np.zeros((8, 8, 3), np.uint8))])
