@@ -26,7 +26,7 @@ from unified_jax.report import Chapter
 
 def get_config(arg=None):
     c = common.base()
-    c.steps, c.minutes = 4000, 7.2
+    c.steps, c.minutes = 4000, 7.7
     c.evaluate_every = 400
     c.optimizer = common.muon()
     c.optimizer.weight_decay = 0.05

@@ -24,7 +24,7 @@ from unified_jax.train.step import train_step
 @pytest.fixture(scope="module")
 def setting():
     model = transfusion(Tokenizer.train(["red"], 300), width=16, depth=1, num_heads=2, hidden=16, image_size=(8, 8))
-    tx = optimizer(common.adamw(), 100)
+    tx = optimizer(common.adamw())
     step = partial(
         train_step, model=model, objectives=(NextToken("text"), Flow("image", path=PATH)), tx=tx, ema_decay=0.9
     )

@@ -28,6 +28,7 @@ _SPEED = {
     "slots_per_second": zero_axis,
     "fill_rate": share_axis,
     "mfu": share_axis,
+    "learning_rate": zero_axis,
     "grad_norm": zero_axis,
 }
 

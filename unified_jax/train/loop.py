@@ -1,7 +1,6 @@
 """train: data, step, log, evaluate, save, resume. One loop for every system."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -20,15 +19,14 @@ from unified_jax.data.loader import Batches, Packing
 from unified_jax.data.pack import Layout, fill_rate
 from unified_jax.models.pretrained import parameters
 from unified_jax.train import sharding
+from unified_jax.train.budget import Budget
 from unified_jax.train.checkpoint import Checkpoints
 from unified_jax.train.experiment import Experiment
 from unified_jax.train.flops import peak_flops, train_flops
-from unified_jax.train.metrics import Log, write_json
-from unified_jax.train.optim import optimizer
+from unified_jax.train.metrics import Log
+from unified_jax.train.optim import optimizer, schedule
 from unified_jax.train.state import TrainState, create
 from unified_jax.train.step import train_step
-
-TIMED_STEPS = 8  # steps that a time budget is turned into a number of steps with
 
 
 class BadStep(ValueError):
@@ -69,8 +67,7 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
     given = experiment.given(model)
     batches = _batches(experiment, model, given)
     put = partial(sharding.put_batch, sharding=sharding.batch_sharding(mesh), accumulate=c.accumulate)
-    steps = _steps(experiment, workdir, model, mesh, given, lambda: put(next(iter(batches))))
-    state, step_fn = _start(experiment, model, mesh, given, steps)
+    state, step_fn = _start(experiment, model, mesh, given)
     checkpoints, data, seconds = Checkpoints(workdir, keep=c.keep), iter(_prefetched(batches)), 0.0
     if checkpoints.latest is not None:
         state, progress = checkpoints.restore(state)
@@ -79,18 +76,23 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
     earlier = seconds
     step, meter = int(state.step), _Meter(state.params, mesh, model.family.streams)
     rng, started = jax.random.key(c.seed), time.perf_counter() - seconds
+    budget = Budget(workdir / "steps.json", steps=c.steps, minutes=c.minutes)
+    steps = budget.steps(step)
     with Log(workdir, steps=steps, step=step) as log:
         while step < steps:
             batch = next(data)
-            state, metrics = step_fn(state, put(batch), rng)
+            rate = schedule(c.optimizer, step, steps)
+            state, metrics = step_fn(state, put(batch), rng, np.float32(rate))
             step += 1
-            last = step == steps
-            if step % c.log_every == 0 or last:
+            if step % c.log_every == 0 or step >= steps:
                 metrics = {name: float(x) for name, x in metrics.items()}
                 seconds = time.perf_counter() - started
                 _name_bad(state, c.on_bad_step)
-                log.write(step, metrics | meter(batch, step, seconds) | {"seconds": seconds})
-            log.step(step)
+                metrics |= {"learning_rate": rate * c.optimizer.learning_rate, "seconds": seconds}
+                log.write(step, metrics | meter(batch, step, seconds))
+                steps = budget.review(step, seconds)
+            last = step >= steps
+            log.step(step, steps)
             if (c.save_every and step % c.save_every == 0) or last:
                 _name_bad(state, c.on_bad_step)  # a run that must stop leaves its last good checkpoint
                 checkpoints.save(step, state, {"data": data.get_state(), "seconds": time.perf_counter() - started})
@@ -121,7 +123,7 @@ def restore(experiment: Experiment, workdir: str | Path) -> Trained:
         raise FileNotFoundError(f"{checkpoints.path}: no complete checkpoint")
     # The devices here need not be those of the training: what can be split is split over whatever there is.
     model, mesh = experiment.model(experiment.tokenizer(workdir)), sharding.make_mesh({"fsdp": -1})
-    init = partial(_init, model=model, tx=optimizer(c.optimizer, c.steps))
+    init = partial(_init, model=model, tx=optimizer(c.optimizer))
     shape = jax.eval_shape(init, jax.random.key(0), experiment.given(model))
     placed = sharding.shardings(shape, mesh)
     like = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, placed)
@@ -134,10 +136,10 @@ def _init(rng: jax.Array, given: Any, *, model: Any, tx: Any) -> TrainState:
     return create({**parameters(model, rng), **given}, tx)
 
 
-def _start(experiment: Experiment, model: Any, mesh: Any, given: Any, steps: int) -> tuple[TrainState, Any]:
+def _start(experiment: Experiment, model: Any, mesh: Any, given: Any) -> tuple[TrainState, Any]:
     """A fresh state, created already sharded, and the compiled step that replaces it."""
     c = experiment.config
-    tx = optimizer(c.optimizer, steps)
+    tx = optimizer(c.optimizer)
     init = partial(_init, model=model, tx=tx)
     rng = jax.random.key(c.seed)
     placed = sharding.shardings(jax.eval_shape(init, rng, given), mesh)
@@ -183,33 +185,6 @@ def _batches(experiment: Experiment, model: Any, given: Any) -> Batches:
 
 def _prefetched(batches: Batches) -> grain.IterDataset:
     return grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=4)
-
-
-def _steps(
-    experiment: Experiment, workdir: Path, model: Any, mesh: Any, given: Any, read: Callable[[], Interleaved]
-) -> int:
-    """The config's steps, or fewer where ``minutes`` sets a budget that this machine's speed does not allow.
-
-    The number is measured once and kept in ``steps.json``: the learning-rate schedule depends on it, so a resumed run
-    must not measure again.
-    """
-    c, path = experiment.config, workdir / "steps.json"
-    if not c.minutes:
-        return c.steps
-    if path.exists():
-        return json.loads(path.read_text())["steps"]
-    state, step_fn = _start(experiment, model, mesh, given, c.steps)
-    example, rng = read(), jax.random.key(c.seed)
-    state, _ = jax.block_until_ready(step_fn(state, example, rng))
-    start = time.perf_counter()
-    for _ in range(TIMED_STEPS):
-        state, _ = step_fn(state, example, rng)
-    jax.block_until_ready(state)
-    each = (time.perf_counter() - start) / TIMED_STEPS
-    steps = max(1, min(c.steps, int(60 * c.minutes / each)))
-    logging.info("%.0f ms a step: %d steps in %.1f minutes", 1e3 * each, steps, c.minutes)
-    write_json(path, {"steps": steps, "seconds_per_step": each})
-    return steps
 
 
 def _name_bad(state: TrainState, on_bad_step: str) -> None:

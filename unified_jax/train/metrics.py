@@ -61,8 +61,9 @@ class Log:
         self._bar.stop()
         self._board.close()
 
-    def step(self, step: int) -> None:
-        self._bar.update(self._task, completed=step)
+    def step(self, step: int, steps: int) -> None:
+        """Moves the bar: ``step`` of ``steps`` are done."""
+        self._bar.update(self._task, completed=step, total=steps)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Records one logged step; a value that is not finite is null, since JSON has no word for it."""

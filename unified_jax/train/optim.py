@@ -1,5 +1,6 @@
 """Optimizers from config values: warm-up and cosine, AdamW or Muon, clipping on by default, frozen parts by pattern."""
 
+import math
 import re
 from typing import Any
 
@@ -10,29 +11,35 @@ from optax.contrib import MuonDimensionNumbers
 from unified_jax.core.paths import path_name
 
 
-def schedule(c: Any, steps: int) -> optax.Schedule:
-    """Linear warm-up over ``c.warmup`` steps, then a cosine to ``c.final`` times the peak (1) at step ``steps``."""
+def schedule(c: Any, step: int, steps: int) -> float:
+    """What the learning rates are multiplied by at update ``step`` (from 0) of ``steps``.
+
+    Linear warm-up from 0 over ``c.warmup`` updates, then a cosine from 1 to ``c.final``. On the host, and not part of
+    the optimizer, so that the number of steps may change while training without compiling anew.
+    """
     warmup = min(c.warmup, max(steps - 1, 0))
-    return optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, max(steps, warmup + 1), end_value=c.final)
+    if step < warmup:
+        return step / warmup
+    progress = min(1.0, (step - warmup) / max(steps - warmup, 1))
+    return c.final + (1 - c.final) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def optimizer(c: Any, steps: int) -> optax.GradientTransformation:
-    """The chain of clipping and updates, with frozen parameters left out.
+def optimizer(c: Any) -> optax.GradientTransformation:
+    """The chain of clipping and updates at the peak learning rates, with frozen parameters left out.
 
     c: name ("adamw" | "muon"), learning_rate, warmup, final, weight_decay, b1, b2, clip, freeze; for muon also
       matrix_learning_rate. ``freeze`` is a regex of parameter paths that get no update.
-    steps: where the schedule ends. With muon, weight decay applies to the matrices that it orthogonalises and to no
-      other kernel. Raises ValueError for an unknown name.
+    Every update is proportional to the learning rates, decay included, so ``schedule`` multiplies it afterwards. With
+    muon, weight decay applies to the matrices that it orthogonalises and to no other kernel. Raises ValueError for an
+    unknown name.
     """
-    warm = schedule(c, steps)
-    rate = lambda peak: lambda step: peak * warm(step)
     adamw = dict(b1=c.b1, b2=c.b2, weight_decay=c.weight_decay, mask=_decayed)
     if c.name == "adamw":
-        update = optax.adamw(rate(c.learning_rate), **adamw)
+        update = optax.adamw(c.learning_rate, **adamw)
     elif c.name == "muon":
         update = optax.contrib.muon(
-            rate(c.matrix_learning_rate),
-            adam_learning_rate=rate(c.learning_rate),
+            c.matrix_learning_rate,
+            adam_learning_rate=c.learning_rate,
             adam_b1=c.b1,
             adam_b2=c.b2,
             weight_decay=c.weight_decay,

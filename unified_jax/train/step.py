@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from unified_jax.core.sequence import Interleaved
-from unified_jax.core.types import Array, PRNGKeyArray
+from unified_jax.core.types import Array, Float, PRNGKeyArray
 from unified_jax.objectives.total import Objective, losses, total
 from unified_jax.train.state import TrainState
 
@@ -16,6 +16,7 @@ def train_step(
     state: TrainState,
     seq: Interleaved,
     rng: PRNGKeyArray,
+    rate: Float[Array, ""] | float = 1.0,
     *,
     model,
     objectives: Sequence[Objective],
@@ -23,7 +24,8 @@ def train_step(
     ema_decay: float,
     skip_bad: bool = False,
 ) -> tuple[TrainState, dict[str, Array]]:
-    """seq: leaves [M B ...], M micro-batches whose gradients are accumulated into one update.
+    """seq: leaves [M B ...], M micro-batches whose gradients are accumulated into one update. rate: what the update is
+    multiplied by, the learning-rate schedule's value.
 
     Every stream's loss is divided by its own count over all M * B rows (and, under jit, over all devices). An update
     whose loss or gradient is not finite is left out; unless ``skip_bad``, so is every later one, and the loop stops.
@@ -52,6 +54,7 @@ def train_step(
     good = jnp.isfinite(loss) & jnp.isfinite(norm)
     apply = good & (skip_bad | (state.bad_step < 0))
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    updates = jax.tree.map(lambda x: rate * x, updates)
     params = optax.apply_updates(state.params, updates)
     # Early on, an average with the full decay would still be mostly the initial weights.
     decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
