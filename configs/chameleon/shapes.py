@@ -5,7 +5,7 @@ r"""The demo's tasks in the style of Chameleon: pictures are codes in the vocabu
   smoke:  --config configs/chameleon/shapes.py:debug
 
 Expect: not measured yet. Body, optimizer and tasks are those of configs/demo.py, so that the two compare; a picture is
-64 codes here against 16 patches there, so the rows are longer. The codec has the sizes of configs/tokenizer/shapes.py
+64 codes here against 9 patches there, so the rows are longer. The codec has the sizes of configs/tokenizer/shapes.py
 and the parameters that its run left in ``codec.workdir``, which stay as they are.
 """
 

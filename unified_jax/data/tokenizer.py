@@ -1,12 +1,13 @@
 """Text <-> ids: byte-level BPE (``tokenizers``), so that no input is unrepresentable."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from unified_jax.core.files import write_text
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<boi>", "<eoi>", "<turn>")
 
@@ -49,10 +50,7 @@ class Tokenizer:
 
     def save(self, path: str | Path) -> None:
         """Writes a ``tokenizer.json``, whole or not at all."""
-        path = Path(path)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(self._backend.to_str(), encoding="utf-8")
-        os.replace(temporary, path)
+        write_text(Path(path), self._backend.to_str())
 
     @property
     def vocab(self) -> int:

@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image as Pillow
 
+from unified_jax.core.files import write_text
 from unified_jax.data.document import Document, Image, Part
 from unified_jax.evals.benchmark import Result
 
@@ -45,9 +45,7 @@ def write_samples(workdir: Path, results: Sequence[Result], *, step: int, limit:
                 }
             )
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = index.with_name("index.json.tmp")
-    temporary.write_text(json.dumps(records), encoding="utf-8")
-    os.replace(temporary, index)
+    write_text(index, json.dumps(records))
 
 
 def write_document(folder: Path, stem: str, document: Document) -> list[dict[str, str]]:

@@ -5,13 +5,13 @@
 
 import importlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from unified_jax.core.files import write_text
 from unified_jax.core.types import DTypeLike, PRNGKeyArray
 from unified_jax.data.pack import pack
 from unified_jax.data.tokenizer import Tokenizer
@@ -58,9 +58,7 @@ def save_pretrained(path: str | Path, model: Any, params: Any, *, dtype: DTypeLi
     safetensors.save(path / "model.safetensors", params, metadata={"format": "unified_jax"})
     family.tokenizer.save(path / "tokenizer.json")
     config = {"model_type": family.name, "arguments": dict(family.arguments)}
-    temporary = path / "config.json.tmp"
-    temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path / "config.json")
+    write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
 
 
 def from_pretrained(path: str | Path) -> tuple[Any, Any]:

@@ -2,20 +2,19 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tensorboardX import SummaryWriter
 
+from unified_jax.core.files import write_text
+
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes atomically: a reader sees the old file or the new one, never half of either."""
+    """Writes one value, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def append_json(path: Path, record: dict[str, Any]) -> None:
@@ -37,9 +36,7 @@ def rewind_json(path: Path, step: int) -> None:
             continue
         if record["step"] <= step:
             kept.append(json.dumps(record) + "\n")
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, "".join(kept))
 
 
 class Log:
