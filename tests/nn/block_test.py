@@ -7,14 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unified_jax.core.sequence import join
+from unified_jax.core.sequence import Slots, join
 from unified_jax.nn.block import Block, Side
 from unified_jax.nn.mlp import GatedMlp
+from unified_jax.nn.norm import RMSNorm
 from unified_jax.nn.rope import Rope
 
 WIDTH, SIZES = 16, {"gen": 3, "und": 4}  # in the order lanes are joined
 EXPERTS = {"und": "und", "gen": "gen"}
-block = partial(Block, num_heads=4, num_kv_heads=2, head_dim=8, qk_norm=True, mlp=partial(GatedMlp, 24))
+block = partial(Block, num_heads=4, num_kv_heads=2, head_dim=8, qk_norm=RMSNorm, mlp=partial(GatedMlp, 24))
 
 
 def run(module: Block, params, xs, side):
@@ -42,7 +43,8 @@ def xs():
 def side():
     n = sum(SIZES.values())
     pos = jnp.tile(jnp.arange(n)[None, :, None], (2, 1, 3))
-    return Side(Rope(8)(pos), jnp.tile(jnp.tril(jnp.ones((n, n), bool)), (2, 1, 1)))
+    ones = jnp.ones((2, n), jnp.int32)
+    return Side(Rope(8)(pos), Slots(doc=ones, block=pos[..., 0], private=ones < 1, pos=pos))
 
 
 @pytest.fixture(scope="module")

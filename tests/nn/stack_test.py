@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from unified_jax.core.paths import path_name
+from unified_jax.core.sequence import Slots
 from unified_jax.nn.block import Block, Side
 from unified_jax.nn.mlp import GatedMlp
 from unified_jax.nn.norm import RMSNorm
@@ -16,7 +17,8 @@ from unified_jax.nn.stack import REMAT, Stack
 
 B, T, WIDTH, DEPTH, ROPE = 2, 6, 16, 3, Rope(8)
 POS = jnp.tile(jnp.arange(T)[None, :, None], (B, 1, 3))
-MASK = jnp.tile(jnp.tril(jnp.ones((T, T), bool)), (B, 1, 1))
+ONES = jnp.ones((B, T), jnp.int32)
+SLOTS = Slots(doc=ONES, block=POS[..., 0], private=ONES < 1, pos=POS)
 X = jnp.asarray(np.random.default_rng(0).normal(size=(B, T, WIDTH)), jnp.float32)
 WANTED = jnp.asarray(np.random.default_rng(1).normal(size=(B, T, WIDTH)), jnp.float32)
 
@@ -27,15 +29,15 @@ def layer(dtype="float32", **options):
 
 
 def stack(block=None, **options) -> Stack:
-    return Stack(block or layer(qk_norm=True), DEPTH, ROPE, **options)
+    return Stack(block or layer(qk_norm=RMSNorm), DEPTH, ROPE, **options)
 
 
 def init(module: Stack):
-    return jax.jit(lambda: module.init(jax.random.key(0), {"main": X}, pos=POS, mask=MASK)["params"])()
+    return jax.jit(lambda: module.init(jax.random.key(0), {"main": X}, slots=SLOTS)["params"])()
 
 
 def forward(module: Stack, params, x=X):
-    return module.apply({"params": params}, {"main": x}, pos=POS, mask=MASK)
+    return module.apply({"params": params}, {"main": x}, slots=SLOTS)
 
 
 def value_and_grad(module: Stack, params, x=X):
@@ -55,10 +57,10 @@ def plain(params):
 
 def test_the_scan_equals_a_loop_over_layers_with_slices_of_the_parameters(params):
     out, kv = jax.jit(partial(forward, stack()))(params)
-    x, block = {"main": X}, jax.jit(layer(qk_norm=True)().apply)
+    x, block = {"main": X}, jax.jit(layer(qk_norm=RMSNorm)().apply)
     for i in range(DEPTH):
         own = jax.tree.map(lambda leaf, i=i: leaf[i], params["layer"])
-        x, own_kv = block({"params": own}, x, None, Side(ROPE(POS), MASK))
+        x, own_kv = block({"params": own}, x, None, Side(ROPE(POS), SLOTS))
         for found, expected in zip(kv, own_kv):
             np.testing.assert_allclose(found[i], expected, atol=1e-5)
     expected = RMSNorm().apply({"params": params["norm_main"]}, x["main"])
@@ -97,8 +99,8 @@ def test_layers_start_different():
 
 
 def test_bfloat16_compute_keeps_float32_parameters_and_gradients(params, plain):
-    module, x = stack(layer("bfloat16", qk_norm=True)), X.astype(jnp.bfloat16)
-    fresh = jax.eval_shape(lambda: module.init(jax.random.key(0), {"main": x}, pos=POS, mask=MASK)["params"])
+    module, x = stack(layer("bfloat16", qk_norm=RMSNorm)), X.astype(jnp.bfloat16)
+    fresh = jax.eval_shape(lambda: module.init(jax.random.key(0), {"main": x}, slots=SLOTS)["params"])
     assert {leaf.dtype for leaf in jax.tree.leaves(fresh)} == {jnp.dtype("float32")}
     out, kv = jax.eval_shape(partial(forward, module, x=x), params)
     assert {leaf.dtype for leaf in jax.tree.leaves((out, kv))} == {jnp.dtype("bfloat16")}
@@ -107,7 +109,7 @@ def test_bfloat16_compute_keeps_float32_parameters_and_gradients(params, plain):
     np.testing.assert_allclose(value, plain[0], rtol=0.1, atol=1.0)
 
 
-@pytest.mark.parametrize("qk_norm", [True, False])
+@pytest.mark.parametrize("qk_norm", [RMSNorm, None])
 def test_qk_norm_makes_the_scale_of_queries_irrelevant(qk_norm):
     module = stack(layer(qk_norm=qk_norm))
     fresh = init(module)
@@ -115,9 +117,9 @@ def test_qk_norm_makes_the_scale_of_queries_irrelevant(qk_norm):
     run = jax.jit(lambda params: forward(module, params)[0]["main"])
     change = jnp.abs(run(louder) - run(fresh)).max()
     assert change < 1e-3 if qk_norm else change > 1e-2
-    assert ("q_norm_main" in fresh["layer"]) == qk_norm
+    assert ("q_norm_main" in fresh["layer"]) == bool(qk_norm)
 
 
 def test_an_unknown_policy_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="unknown remat policy 'some'; choose one of none, dots, full"):
-        stack(remat="some").init(jax.random.key(0), {"main": X}, pos=POS, mask=MASK)
+        stack(remat="some").init(jax.random.key(0), {"main": X}, slots=SLOTS)

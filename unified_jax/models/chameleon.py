@@ -64,7 +64,7 @@ def chameleon(
             write=partial(script.write, tokenizer=tokenizer, picture=partial(codes, first=first, grid=grid)),
             null=without_text,
             fills={
-                "text": Autoregress("text", allowed=(0, first), stop=tokenizer.special["<eos>"]),
+                "text": Autoregress("text", allowed=(0, first), stop=(tokenizer.special["<eos>"],)),
                 "image": Autoregress(
                     "text", allowed=(first, first + module.codes), length=grid[0] * grid[1], picture=True
                 ),

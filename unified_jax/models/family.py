@@ -7,12 +7,26 @@ from typing import Any
 import numpy as np
 
 from unified_jax.codecs.base import Codec, to_float, to_uint8
+from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.document import BadRecord, Document, Image, Part, Text
 from unified_jax.data.document import check as check_document
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
+from unified_jax.interop.rules import Copy, Rule
 from unified_jax.sampling.fill import Autoregress, Integrate
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """The layout a model was published in: its ``config.json``, and the table of names that leads there and back.
+
+    skip: regex of published names that are ignored on purpose.
+    """
+
+    config: Mapping[str, Any]
+    rules: Sequence[Rule | Copy]
+    skip: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,12 +39,12 @@ class Family:
     codec: pixels <-> values; its parameters, if any, are ``params["codec"]``.
     values_of: what a picture's fill produced, [n ...], -> the codec's values [h w ...].
     image_size: (height, width) of the pictures it draws, and of the largest it reads. smallest: the least layout the
-      model runs on.
+      model runs on. published: where weights come from another project, how it writes them.
     """
 
     name: str
     arguments: Mapping[str, Any]
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | ChatTokenizer
     codec: Codec
     streams: Mapping[str, Stream]
     smallest: Layout
@@ -39,6 +53,7 @@ class Family:
     null: Callable[[Document], Document]
     fills: Mapping[str, Autoregress | Integrate]
     values_of: Callable[[np.ndarray], np.ndarray]
+    published: Published | None = None
 
     def plan(self, document: Sequence[Part], params: Mapping[str, Any] | None = None) -> list[Span]:
         """Spans of one document. params: needed only where the codec has weights."""

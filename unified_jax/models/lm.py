@@ -5,6 +5,7 @@ from functools import partial
 from unified_jax.core.types import DTypeLike
 from unified_jax.nn.block import Block
 from unified_jax.nn.mlp import GatedMlp
+from unified_jax.nn.norm import RMSNorm
 from unified_jax.nn.rope import Rope
 from unified_jax.nn.stack import Stack
 
@@ -38,7 +39,7 @@ def dense(
         num_heads=num_heads,
         num_kv_heads=num_kv_heads,
         head_dim=head_dim,
-        qk_norm=qk_norm,
+        qk_norm=RMSNorm if qk_norm else None,
         mlp=partial(GatedMlp, hidden, dtype=dtype),
         route={"main": "main"},
         dtype=dtype,

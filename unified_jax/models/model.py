@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from flax import struct
 
 from unified_jax.core.cache import Cache
-from unified_jax.core.mask import visible
 from unified_jax.core.sequence import Interleaved, Slots, join
 from unified_jax.core.types import Array, DTypeLike, Float, Leaf
 from unified_jax.data.document import Part
@@ -59,12 +58,7 @@ class Model(nn.Module):
             streams = [name for name in sorted(seq.streams) if self.lane[name] == lane]
             xs[lane] = self._fill(slots, {name: seq.streams[name] for name in streams}, self.width[lane])
         query = join(seq.lanes)
-        if cache is None:
-            mask, past = visible(query, query), None
-        else:
-            mask = jnp.concatenate([visible(query, cache.slots), visible(query, query)], -1)
-            past = cache.kv
-        hidden, kv = self.backbone(xs, pos=query.pos, mask=mask, past=past)
+        hidden, kv = self.backbone(xs, slots=query, cache=cache)
         return Output(hidden, kv, query)
 
     def _fill(self, slots: Slots, payloads: Mapping[str, Any], width: int) -> Float[Array, "B T D"]:

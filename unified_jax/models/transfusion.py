@@ -61,7 +61,7 @@ def transfusion(
             ),
             null=without_text,
             fills={
-                "text": Autoregress("text", allowed=(0, tokenizer.vocab), stop=tokenizer.special["<eos>"]),
+                "text": Autoregress("text", allowed=(0, tokenizer.vocab), stop=(tokenizer.special["<eos>"],)),
                 "image": Integrate("image", PATH),
             },
             values_of=lambda values: values.reshape(*grid, -1),

@@ -23,8 +23,19 @@ class Linear(nn.Module):
 
     features: int
     zero: bool = False
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, states: Float[Array, "B N D"], payload: Payload | None = None) -> Float[Array, "B N P"]:
         init = nn.initializers.zeros if self.zero else None
-        return Dense(self.features, use_bias=True, kernel_init=init, name="out")(states.astype(jnp.float32))
+        return Dense(self.features, use_bias=self.use_bias, kernel_init=init, name="out")(states.astype(jnp.float32))
+
+
+class Capped(nn.Module):
+    """Logits bent to stay within ``cap``: cap * tanh(logits / cap) (arXiv:2408.00118, section 2.3)."""
+
+    head: nn.Module
+    cap: float
+
+    def __call__(self, states: Float[Array, "B N D"], payload: Payload | None = None) -> Float[Array, "B N V"]:
+        return self.cap * jnp.tanh(self.head(states, payload) / self.cap)

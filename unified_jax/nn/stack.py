@@ -4,9 +4,14 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+import numpy as np
 
-from unified_jax.core.types import Array, Bool, Int
-from unified_jax.nn.block import Side
+from unified_jax.core.cache import Cache
+from unified_jax.core.sequence import Slots
+from unified_jax.core.types import Array
+from unified_jax.nn.attention import KeysValues
+from unified_jax.nn.block import Side, States
 from unified_jax.nn.norm import RMSNorm
 from unified_jax.nn.rope import Rope
 
@@ -16,11 +21,14 @@ REMAT = {
     "full": jax.checkpoint_policies.nothing_saveable,
 }
 
+UNLIMITED = np.iinfo(np.int32).max  # the window of a layer that has none
+
 
 class Stack(nn.Module):
     """Parameters of all layers are stacked on a leading axis L under ``layer``.
 
     block: partial of Block. rope: positions -> rotation, computed once for all layers.
+    windows: every layer's sliding window in sequence indices, None for a layer without; () for no layer with one.
     remat: what backward keeps of a layer: "none" recomputes nothing, "dots" keeps matrix products, "full" recomputes
       everything from the layer's input. unroll: layers per scan step; more compiles longer and may run faster.
     """
@@ -28,37 +36,39 @@ class Stack(nn.Module):
     block: Callable[..., nn.Module]
     depth: int
     rope: Rope
+    windows: tuple[int | None, ...] = ()
     remat: str = "none"
     unroll: int = 1
     norm: Callable[..., nn.Module] = RMSNorm
 
     @nn.compact
-    def __call__(
-        self,
-        xs: dict[str, Array],
-        *,
-        pos: Int[Array, "B T A"],
-        mask: Bool[Array, "B T S"],
-        past: tuple[Array, Array] | None = None,
-    ) -> tuple[dict[str, Array], tuple[Array, Array]]:
+    def __call__(self, xs: States, *, slots: Slots, cache: Cache | None = None) -> tuple[States, KeysValues]:
         """{lane: [B T D]} -> normalised states of the last layer, and every layer's own keys and values.
 
-        past: cached (k, v), [L B K S' C] each; the returned (k, v) are [L B K T C]. Raises ValueError for an unknown
-        remat policy.
+        slots: of the joined lanes. cache: what was committed before; the returned (k, v) are [L B K T C]. Raises
+        ValueError for an unknown remat policy or a number of windows other than ``depth``.
         """
         if self.remat not in REMAT:
             raise ValueError(f"unknown remat policy {self.remat!r}; choose one of {', '.join(REMAT)}")
-        side = Side(self.rope(pos), mask)
+        side = Side(self.rope(slots.pos), slots, cache.slots if cache is not None else None)
 
-        def layer(block, xs, past):
-            return block(xs, past, side)
+        def layer(block, xs, each):
+            past, window = each
+            return block(xs, past, side, window=window)
 
         if self.remat != "none":
             layer = nn.remat(layer, prevent_cse=False, policy=REMAT[self.remat])
         scan = nn.scan(
             layer, variable_axes={"params": 0}, split_rngs={"params": True}, length=self.depth, unroll=self.unroll
         )
-        xs, kv = scan(self.block(name="layer"), xs, past)
+        xs, kv = scan(self.block(name="layer"), xs, (cache.kv if cache is not None else None, self._windows()))
         experts = {lane: self.block.keywords["route"][lane] for lane in xs}
         norms = {expert: self.norm(name=f"norm_{expert}") for expert in sorted(set(experts.values()))}
         return {lane: norms[experts[lane]](x) for lane, x in xs.items()}, kv
+
+    def _windows(self) -> Array | None:
+        if not self.windows:
+            return None
+        if len(self.windows) != self.depth:
+            raise ValueError(f"{len(self.windows)} windows for {self.depth} layers")
+        return jnp.asarray([UNLIMITED if window is None else window for window in self.windows], jnp.int32)

@@ -59,14 +59,14 @@ class Settings:
 class Autoregress:
     """Ids one at a time, each from the state of its predecessor.
 
-    length: how many ids a blank has; None lets it run to ``stop`` or max_tokens. allowed: half-open range of ids that
+    length: how many ids a blank has; None lets it run to one of ``stop`` or max_tokens. allowed: half-open range of ids that
     may be chosen. picture: whether the ids make a picture, whose choice the null rows steer and ``image_temperature``
     governs; text follows the conditioned rows only.
     """
 
     stream: str
     allowed: tuple[int, int]
-    stop: int | None = None
+    stop: tuple[int, ...] = ()
     length: int | None = None
     picture: bool = False
     lead = 1
@@ -75,8 +75,8 @@ class Autoregress:
         return self.length or settings.max_tokens
 
     def kept(self, ids: np.ndarray) -> tuple[np.ndarray, int]:
-        """The ids before ``stop``, and how many entries, the lead included, have been committed."""
-        where = np.flatnonzero(ids == self.stop) if self.stop is not None else []
+        """The ids before the stop, and how many entries, the lead included, have been committed."""
+        where = np.flatnonzero(np.isin(ids, self.stop))
         return (ids[: where[0]], int(where[0]) + 1) if len(where) else (ids, len(ids))
 
     def __call__(
@@ -84,11 +84,11 @@ class Autoregress:
     ) -> tuple[Array, Cache]:
         """first: a batch holding just the id before the blank; keys: one for each conditioned row -> ids int32 [B n].
 
-        The cache then holds every id but the last chosen one. Rows that have stopped repeat ``stop`` and commit empty
+        The cache then holds every id but the last chosen one. Rows that have stopped repeat a stop and commit empty
         slots.
         """
         n, guided, rows = self.room(settings), settings.guided, len(keys)
-        ids = jnp.full((rows, n), self.stop if self.stop is not None else 0, jnp.int32)
+        ids, stop = jnp.full((rows, n), (*self.stop, 0)[0], jnp.int32), jnp.asarray(self.stop, jnp.int32)
 
         def unfinished(carry):
             i, *_, done = carry
@@ -104,7 +104,7 @@ class Autoregress:
             chosen = jax.vmap(lambda key, x: self._choose(key, x, settings))(now, logits)
             chosen = jnp.where(done, ids[:, i], chosen)
             ids = ids.at[:, i].set(chosen)
-            done = done | (chosen == self.stop) if self.stop is not None else done
+            done = done | jnp.isin(chosen, stop)
             return i + 1, ids, self._advance(seq, chosen, done, guided), cache, done
 
         done = jnp.zeros((rows,), bool)

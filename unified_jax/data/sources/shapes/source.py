@@ -25,12 +25,13 @@ class Shapes:
     tasks: "task/number of things" -> weight, e.g. ``{"draw/1": 2, "draw/2": 1, "edit/2": 1}``; the tasks are
       draw: caption -> image, caption: image -> caption, question: image and question -> answer,
       edit: image and instruction -> image. An edit counts the things before it.
+    questions: how many questions, each followed by its answer, are asked about one picture. One may be asked twice.
     split: ``train`` shows no held-out combination anywhere; ``held_out`` shows nothing else.
     length: how many documents there are; endless for training, the size of the set for an evaluation.
 
-    ``info`` of a document holds task, count and scene; a question adds kind; an edit adds kind and before, and its
-    scene is the one after. Raises ValueError for an unknown task or split, a number of things that the world cannot
-    hold, or weights that do not add up to something.
+    ``info`` of a document holds task, count and scene; a question adds kind, that of the first one; an edit adds kind
+    and before, and its scene is the one after. Raises ValueError for an unknown task or split, a number of things that
+    the world cannot hold, or weights that do not add up to something.
     """
 
     world: World = World()
@@ -38,6 +39,7 @@ class Shapes:
     split: str = "train"
     tasks: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(DEFAULT_TASKS, 1.0))
     length: int = 2**30
+    questions: int = 1
 
     def __post_init__(self):
         room = min(MAX_THINGS, len(self.allowed.by_place))
@@ -48,6 +50,8 @@ class Shapes:
                 raise ValueError(f"unknown task {name!r}; use {allowed} with N the number of things")
             if not 1 <= int(count) <= room:
                 raise ValueError(f"task {name!r}: the {self.split} split of this world holds 1 to {room} things")
+        if self.questions < 1:
+            raise ValueError(f"questions must be 1 or more, found {self.questions}")
         if not self.tasks or min(self.tasks.values()) < 0 or sum(self.tasks.values()) <= 0:
             raise ValueError(f"task weights must be non-negative with a positive sum, got {dict(self.tasks)}")
 
@@ -87,9 +91,10 @@ def _caption(source: Shapes, scene: Scene, rng: np.random.Generator) -> Document
 
 
 def _question(source: Shapes, scene: Scene, rng: np.random.Generator) -> Document:
-    asked = question(scene, source.world, rng)
-    parts = Image(render(scene, source.world)), Text(asked.text), Text(asked.answer, target=True)
-    return Document(parts, {"task": "question", "kind": asked.kind, "count": len(scene), "scene": scene})
+    asked = [question(scene, source.world, rng) for _ in range(source.questions)]
+    turns = [part for one in asked for part in (Text(one.text), Text(one.answer, target=True))]
+    info = {"task": "question", "kind": asked[0].kind, "count": len(scene), "scene": scene}
+    return Document([Image(render(scene, source.world)), *turns], info)
 
 
 def _edit(source: Shapes, scene: Scene, rng: np.random.Generator) -> Document:

@@ -1,0 +1,122 @@
+"""ChatTokenizer: the tokenizer of a published language model, with its chat template.
+
+    tokenizer.json, tokenizer_config.json (chat_template, bos_token ...), chat_template.jinja
+
+Templates are Jinja and come with the weights, so they run in Jinja's sandbox.
+"""
+
+import datetime
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jinja2
+import numpy as np
+import tokenizers
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from unified_jax.core.files import write_text
+
+Messages = Sequence[Mapping[str, str]]  # role ("user" or "assistant") and content
+
+
+class ChatTokenizer:
+    """backend: None for weights that came without a tokenizer, whose text is then ids written as numbers.
+
+    template: Jinja source; None for a model that was not trained to chat. stop: the ids that end a text. special: the
+    named tokens a template may use (bos_token, eos_token). add_bos: whether plain text begins with bos_token.
+    """
+
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer | None,
+        *,
+        stop: tuple[int, ...] = (),
+        template: str | None = None,
+        special: Mapping[str, str] | None = None,
+        add_bos: bool = False,
+    ):
+        self._backend, self.stop, self.template, self.add_bos = backend, stop, template, add_bos
+        self.special = dict(special or {})
+        self._template = _environment().from_string(template) if template else None
+
+    @classmethod
+    def load(cls, path: str | Path, *, stop: tuple[int, ...] = ()) -> "ChatTokenizer":
+        """Reads a published folder; one without ``tokenizer.json`` gives a tokenizer of ids only."""
+        path = Path(path)
+        if not (path / "tokenizer.json").is_file():
+            return cls(None, stop=stop)
+        try:
+            backend = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
+        except Exception as error:  # the backend raises bare Exception
+            raise ValueError(f"{path / 'tokenizer.json'}: not a readable tokenizer file ({error})") from None
+        config = _read_json(path / "tokenizer_config.json")
+        special = {key: _content(value) for key, value in config.items() if key.endswith("_token") and value}
+        template, file = config.get("chat_template"), path / "chat_template.jinja"
+        template = file.read_text(encoding="utf-8") if file.is_file() else template
+        return cls(backend, stop=stop, template=template, special=special, add_bos=config.get("add_bos_token", False))
+
+    def save(self, path: str | Path) -> None:
+        """Writes what ``load`` reads into the folder, each file whole or not at all."""
+        if self._backend is None:
+            return
+        path = Path(path)
+        write_text(path / "tokenizer.json", self._backend.to_str())
+        config = {**self.special, "add_bos_token": self.add_bos}
+        write_text(path / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
+        if self.template is not None:
+            write_text(path / "chat_template.jinja", self.template)
+
+    def encode(self, text: str, *, markup: bool = False) -> np.ndarray:
+        """int32 [n]. markup: whether names of special tokens in the text are those tokens or plain text."""
+        if self._backend is None:
+            raise ValueError("this checkpoint has no tokenizer.json: give text as ids, Text(..., values=ids)")
+        self._backend.encode_special_tokens = not markup
+        return np.asarray(self._backend.encode(text, add_special_tokens=False).ids, np.int32)
+
+    def decode(self, ids: Iterable[int | np.integer] | np.ndarray) -> str:
+        """The text of the ids, special tokens left out."""
+        ids = [int(i) for i in ids]
+        return " ".join(map(str, ids)) if self._backend is None else self._backend.decode(ids)
+
+    def render(self, messages: Messages, *, ask: bool = False) -> str:
+        """The conversation as the model was trained on it; ``ask`` opens the assistant's turn.
+
+        Raises ValueError with the template's own words where it refuses the conversation.
+        """
+        try:
+            return self._template.render(messages=messages, add_generation_prompt=ask, **self.special)
+        except jinja2.TemplateError as error:
+            raise ValueError(f"the chat template refuses this conversation: {error}") from None
+
+    def names_special(self, text: str) -> bool:
+        """Whether the text spells a special token, which must not be taken for one."""
+        return any(token.content in text for token in self._backend.get_added_tokens_decoder().values())
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
+    environment.filters["tojson"] = lambda x, **options: json.dumps(x, ensure_ascii=False, **options)
+    return environment
+
+
+def _refuse(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
+
+
+def _content(token: Any) -> str:
+    return token["content"] if isinstance(token, Mapping) else token
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None

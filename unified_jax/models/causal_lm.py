@@ -1,0 +1,76 @@
+"""A language model alone, text in and text out: what published decoders are loaded into.
+
+A published decoder is a Stack with its own fields and a table of names. Both are functions of its ``config.json`` and
+live in the family's file; this file makes a Model of them.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unified_jax.codecs.absent import NoPictures
+from unified_jax.core.types import DTypeLike
+from unified_jax.data.chat import ChatTokenizer
+from unified_jax.data.pack import Layout, Stream
+from unified_jax.interop.rules import Copy, Rule
+from unified_jax.models import chat
+from unified_jax.models.family import Family, Published, without_text
+from unified_jax.models.model import Model
+from unified_jax.nn.embed import Tokens
+from unified_jax.nn.head import Capped, Linear, Tied
+from unified_jax.nn.stack import Stack
+from unified_jax.sampling.fill import Autoregress
+
+
+class Config(dict):
+    """Fields of a published ``config.json``; one that is needed and not there raises ValueError."""
+
+    def __missing__(self, key: str) -> Any:
+        raise ValueError(f"config.json of a {self.get('model_type')!r} model has no {key!r}; no default is assumed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoder:
+    """What one family makes of a config.
+
+    stack: the layers. rules: published names -> parameters. skip: regex of names that are ignored on purpose.
+    multiplier: of embedded ids. softcap: of logits (``nn.head.Capped``). head_bias: of an untied head.
+    """
+
+    stack: Stack
+    rules: Sequence[Rule | Copy]
+    skip: str = ""
+    multiplier: float = 1.0
+    softcap: float | None = None
+    head_bias: bool = False
+
+
+def causal_lm(decoder: Decoder, config: Mapping[str, Any], tokenizer: ChatTokenizer, *, dtype: DTypeLike) -> Model:
+    """One stream of ids over one lane. dtype: of computation; parameters are float32."""
+    width, vocab, tied = config["hidden_size"], config["vocab_size"], config.get("tie_word_embeddings", False)
+    tokens = Tokens(vocab, width, multiplier=decoder.multiplier, dtype=dtype)
+    head = Tied(tokens) if tied else Linear(vocab, use_bias=decoder.head_bias)
+    # Older files repeat a tied table under the head's name.
+    skip = "|".join(filter(None, [decoder.skip, r"lm_head\.weight" if tied else ""]))
+    return Model(
+        lane={"text": "main"},
+        width={"main": width},
+        embed={"text": tokens},
+        backbone=decoder.stack,
+        heads={"text": head if decoder.softcap is None else Capped(head, decoder.softcap)},
+        dtype=dtype,
+        family=Family(
+            name=config["model_type"],
+            arguments={},
+            tokenizer=tokenizer,
+            codec=NoPictures(),
+            streams={"text": Stream("main")},
+            smallest=Layout({"main": 1}, {"text": 1}),
+            image_size=(0, 0),
+            write=chat.writer(tokenizer),
+            null=without_text,
+            fills={"text": Autoregress("text", allowed=(0, vocab), stop=tokenizer.stop)},
+            values_of=lambda values: values,
+            published=Published(dict(config), decoder.rules, skip),
+        ),
+    )

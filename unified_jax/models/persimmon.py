@@ -1,0 +1,49 @@
+"""Persimmon, the decoder of Fuyu: squared ReLU, normalised heads, q, k and v in one matrix (adept.ai, 2023)."""
+
+from functools import partial
+
+from unified_jax.core.types import DTypeLike
+from unified_jax.interop.rules import Rule
+from unified_jax.models import llama
+from unified_jax.models.causal_lm import Config, Decoder
+from unified_jax.nn.mlp import Mlp, find_activation
+from unified_jax.nn.norm import LayerNorm
+
+
+def persimmon(config: Config, *, dtype: DTypeLike) -> Decoder:
+    """``PersimmonForCausalLM``."""
+    norm = partial(LayerNorm, config["layer_norm_eps"])
+    stack = llama.stack(
+        config,
+        mlp=partial(Mlp, config["intermediate_size"], find_activation(config["hidden_act"]), dtype=dtype),
+        norm=norm,
+        qk_norm=norm if config["qk_layernorm"] else None,
+        qkv_bias=True,
+        out_bias=True,
+        dtype=dtype,
+    )
+    return Decoder(stack, RULES)
+
+
+_QKV = tuple(f"backbone/layer/{name}_main" for name in "qkv")
+RULES = (
+    *llama.TOKENS,
+    Rule(
+        r"model.layers.(\d+).self_attn.query_key_value.weight",
+        tuple(f"{path}/kernel" for path in _QKV),
+        "(h three c) d -> three d h c",
+    ),
+    Rule(
+        r"model.layers.(\d+).self_attn.query_key_value.bias",
+        tuple(f"{path}/bias" for path in _QKV),
+        "(h three c) -> three h c",
+    ),
+    Rule(r"model.layers.(\d+).self_attn.dense.weight", "backbone/layer/o_main/kernel", "d (h c) -> h c d"),
+    Rule(r"model.layers.(\d+).self_attn.dense.bias", "backbone/layer/o_main/bias"),
+    *llama.norm(r"model.layers.(\d+).self_attn.q_layernorm", "backbone/layer/q_norm_main"),
+    *llama.norm(r"model.layers.(\d+).self_attn.k_layernorm", "backbone/layer/k_norm_main"),
+    *llama.NORMS,
+    *llama.norm("model.final_layernorm", "backbone/norm_main"),
+    *llama.dense(r"model.layers.(\d+).mlp.dense_h_to_4h", "backbone/layer/mlp_main/up"),
+    *llama.dense(r"model.layers.(\d+).mlp.dense_4h_to_h", "backbone/layer/mlp_main/down"),
+)

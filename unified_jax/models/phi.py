@@ -1,0 +1,41 @@
+"""Phi-1 to Phi-2: attention and feed-forward side by side, half of each head turned (arXiv:2306.11644, section 2)."""
+
+from functools import partial
+
+from unified_jax.core.types import DTypeLike
+from unified_jax.interop.rules import Rule
+from unified_jax.models import llama
+from unified_jax.models.causal_lm import Config, Decoder
+from unified_jax.nn.block import ParallelBlock
+from unified_jax.nn.mlp import Mlp, find_activation
+from unified_jax.nn.norm import LayerNorm
+
+
+def phi(config: Config, *, dtype: DTypeLike) -> Decoder:
+    """``PhiForCausalLM``."""
+    norm = partial(LayerNorm, config["layer_norm_eps"])
+    stack = llama.stack(
+        config,
+        block=ParallelBlock,
+        mlp=partial(Mlp, config["intermediate_size"], find_activation(config["hidden_act"]), dtype=dtype),
+        norm=norm,
+        qk_norm=norm if config.get("qk_layernorm") else None,
+        qkv_bias=True,
+        out_bias=True,
+        dtype=dtype,
+    )
+    return Decoder(stack, RULES, head_bias=True)
+
+
+RULES = (
+    *llama.TOKENS,
+    *llama.ATTENTION,
+    Rule(r"model.layers.(\d+).self_attn.dense.weight", "backbone/layer/o_main/kernel", "d (h c) -> h c d"),
+    Rule(r"model.layers.(\d+).self_attn.dense.bias", "backbone/layer/o_main/bias"),
+    *llama.norm(r"model.layers.(\d+).self_attn.q_layernorm", "backbone/layer/q_norm_main"),
+    *llama.norm(r"model.layers.(\d+).self_attn.k_layernorm", "backbone/layer/k_norm_main"),
+    *llama.norm(r"model.layers.(\d+).input_layernorm", "backbone/layer/norm_main"),
+    *llama.norm("model.final_layernorm", "backbone/norm_main"),
+    *llama.dense(r"model.layers.(\d+).mlp.fc1", "backbone/layer/mlp_main/up"),
+    *llama.dense(r"model.layers.(\d+).mlp.fc2", "backbone/layer/mlp_main/down"),
+)

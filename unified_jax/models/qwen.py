@@ -1,0 +1,62 @@
+"""Qwen2, Qwen2.5 (arXiv:2407.10671, 2412.15115), Qwen3 and Qwen3-MoE (arXiv:2505.09388, section 2)."""
+
+from functools import partial
+
+from unified_jax.core.types import DTypeLike
+from unified_jax.interop.rules import Rule
+from unified_jax.models import llama
+from unified_jax.models.causal_lm import Config, Decoder
+from unified_jax.nn.mlp import find_activation
+from unified_jax.nn.moe import Moe
+from unified_jax.nn.moe_block import MoeBlock
+from unified_jax.nn.norm import RMSNorm
+
+
+def qwen2(config: Config, *, dtype: DTypeLike) -> Decoder:
+    """``Qwen2ForCausalLM``, which is Qwen2.5 too: biases on queries, keys and values alone."""
+    windows = llama.by_layer_type(config)
+    return Decoder(llama.stack(config, qkv_bias=True, windows=windows, dtype=dtype), llama.RULES)
+
+
+def qwen3(config: Config, *, dtype: DTypeLike) -> Decoder:
+    """``Qwen3ForCausalLM``: every head of q and k normalised, no biases."""
+    return Decoder(llama.stack(config, windows=llama.by_layer_type(config), dtype=dtype, **_heads(config)), llama.RULES)
+
+
+def qwen3_moe(config: Config, *, dtype: DTypeLike) -> Decoder:
+    """``Qwen3MoeForCausalLM``. Raises ValueError where only some layers have experts."""
+    if config.get("mlp_only_layers") or config.get("decoder_sparse_step", 1) != 1:
+        raise ValueError("a qwen3_moe model with some dense layers is not supported: every layer must have experts")
+    experts = partial(
+        Moe,
+        num_experts=config.get("num_experts") or config["num_local_experts"],
+        top_k=config["num_experts_per_tok"],
+        hidden=config["moe_intermediate_size"],
+        activation=find_activation(config["hidden_act"]),
+        normalize=config["norm_topk_prob"],
+        dtype=dtype,
+    )
+    windows = llama.everywhere(config) if config.get("use_sliding_window") else ()
+    stack = llama.stack(config, block=MoeBlock, mlp=experts, windows=windows, dtype=dtype, **_heads(config))
+    return Decoder(stack, MOE_RULES)
+
+
+def _heads(config: Config) -> dict:
+    bias = config.get("attention_bias", False)
+    return {"qk_norm": partial(RMSNorm, config["rms_norm_eps"]), "qkv_bias": bias, "out_bias": bias}
+
+
+MOE_RULES = (
+    *llama.TOKENS,
+    *llama.ATTENTION,
+    *llama.NORMS,
+    Rule(r"model.layers.(\d+).mlp.gate.weight", "backbone/layer/mlp_main/router/kernel", "e d -> d e"),
+    *(
+        Rule(
+            rf"model.layers.(\d+).mlp.experts.(\d+).{name}_proj.weight",
+            f"backbone/layer/mlp_main/experts/{name}/kernel",
+            "f d -> d f",
+        )
+        for name in ("gate", "up", "down")
+    ),
+)
