@@ -1,7 +1,7 @@
 """The rotary positions of a published ``config.json``, in the layout of transformers 4 or of transformers 5.
 
-    4: {"rope_theta": 1e6, "rope_scaling": {"type": "yarn", "factor": 4.0, ...} or None, ...}
-    5: {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, ...}, ...}
+4: {"rope_theta": 1e6, "rope_scaling": {"type": "yarn", "factor": 4.0, ...} or None, ...}
+5: {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, ...}, ...}
 """
 
 from collections.abc import Callable, Mapping

@@ -54,7 +54,9 @@ class LayerNorm(nn.Module):
         shape = x.shape[-self.scale_axes :]
         y = x.astype(jnp.float32)
         y = y - jnp.mean(y, _trailing(self.axes), keepdims=True)
-        y = _to_unit(y, axes=self.axes, epsilon=self.epsilon) * self.param("scale", nn.initializers.ones, shape, jnp.float32)
+        y = _to_unit(y, axes=self.axes, epsilon=self.epsilon) * self.param(
+            "scale", nn.initializers.ones, shape, jnp.float32
+        )
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, shape, jnp.float32)
         return y.astype(x.dtype)

@@ -125,7 +125,9 @@ class Rope:
         """Raises ValueError when a section belongs to an axis that ``pos`` does not have."""
         rate, axis = self.table()
         if axis.max() >= pos.shape[-1]:
-            raise ValueError(f"rope sections {self.sections} need {axis.max() + 1} position axes, found {pos.shape[-1]}")
+            raise ValueError(
+                f"rope sections {self.sections} need {axis.max() + 1} position axes, found {pos.shape[-1]}"
+            )
         angle = _angles(pos[..., axis], rate)
         cos, sin = self.attention_factor * jnp.cos(angle), self.attention_factor * jnp.sin(angle)
         return Rotation(cos, sin, still=self.head_dim - self._turning, pairing=self.pairing)
@@ -145,9 +147,11 @@ def _angles(pos: Int[Array, "B T pairs"], rate: Float[np.ndarray, "pairs"]) -> F
 
 
 def rotate(x: Float[Array, "B T H C"], rotation: Rotation) -> Float[Array, "B T H C"]:
-    """Turns every head of x by its slot's angles, in float32."""
+    """Turns every head of x by its slot's angles, in float32. Raises ValueError for heads of another size."""
     cos, sin = rotation.cos[:, :, None], rotation.sin[:, :, None]
-    turning, still = jnp.split(x, [x.shape[-1] - rotation.still], -1)
+    if x.shape[-1] != 2 * cos.shape[-1] + rotation.still:
+        raise ValueError(f"the rotation is for heads of {2 * cos.shape[-1] + rotation.still}, found {x.shape[-1]}")
+    turning, still = jnp.split(x, [2 * cos.shape[-1]], -1)
     a, b = rotation.pairing.split(turning.astype(jnp.float32))
     turned = rotation.pairing.join(a * cos - b * sin, b * cos + a * sin)
     return jnp.concatenate([turned.astype(x.dtype), still], -1)

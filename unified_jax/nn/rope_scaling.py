@@ -18,7 +18,7 @@ def interpolated(theta: float, dim: int, *, factor: float) -> Float[np.ndarray, 
 
 
 def rebased(theta: float, dim: int, *, stretch: float) -> Float[np.ndarray, "pairs"]:
-    """A larger theta: the slowest pair turns ``stretch`` times slower, the fastest as before (arXiv:2309.00071, 3.1)."""
+    """A larger theta: the slowest pair is slowed by ``stretch``, the fastest not (arXiv:2309.00071, section 3.1)."""
     return geometric(theta * stretch ** (dim / (dim - 2)), dim)
 
 
@@ -40,9 +40,9 @@ def ramped(
     slow_turns: float = 1.0,
     truncate: bool = True,
 ) -> Float[np.ndarray, "pairs"]:
-    """Pairs that turn often are kept, those that turn seldom interpolated, linearly in i between (arXiv:2309.00071, 3.2).
+    """Fast pairs are kept, slow ones interpolated, linearly in i between (code release of arXiv:2309.00071).
 
-    fast_turns, slow_turns: full turns within ``original_length`` where the ramp begins and ends (beta, alpha there).
+    fast_turns, slow_turns: full turns within ``original_length`` where the ramp begins and ends.
     truncate: the ramp begins and ends at a whole pair.
     """
 
@@ -61,7 +61,7 @@ def ramped(
 def blended(
     theta: float, dim: int, *, factor: float, original_length: int, slow_turns: float, fast_turns: float
 ) -> Float[np.ndarray, "pairs"]:
-    """As ``ramped``, but linear in the number of turns within ``original_length`` (arXiv:2407.21783, code release)."""
+    """As ``ramped``, but linear in the number of turns within ``original_length`` (arXiv:2309.00071, section 3.2)."""
     rate = geometric(theta, dim)
     turns = original_length * rate / math.tau
     kept = np.clip((turns - slow_turns) / (fast_turns - slow_turns), 0, 1)
