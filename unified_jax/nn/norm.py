@@ -1,4 +1,14 @@
-"""Normalisation, always computed in float32."""
+"""Normalisation, always computed in float32.
+
+Every norm returns to its input's type once, at the end. Some published code returns before it multiplies by the scale;
+in float32 the two are the same, in bfloat16 they differ by one rounding.
+
+``axes`` and ``scale_axes`` say how heads share. For q of shape [B T H C]:
+
+    partial(RMSNorm)                          each head by itself, one scale [C] for all
+    partial(LayerNorm, 1e-5, scale_axes=2)    each head by itself, a scale [H C] of its own
+    partial(RMSNorm, axes=2, scale_axes=2)    all heads together, scale [H C]
+"""
 
 import flax.linen as nn
 import jax
@@ -8,13 +18,53 @@ from unified_jax.core.types import Array, Float
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) * scale over the last axis (arXiv:1910.07467, eq. 4)."""
+    """x / rms(x) * (offset + scale) (arXiv:1910.07467, eq. 4).
+
+    offset: what checkpoints leave out of their stored scale; 1 where they store the difference from 1.
+    axes: how many trailing axes are normalised together. scale_axes: how many the scale covers.
+    """
 
     epsilon: float = 1e-6
+    offset: float = 0.0
+    axes: int = 1
+    scale_axes: int = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        init = nn.initializers.constant(1.0 - self.offset)
+        scale = self.param("scale", init, x.shape[-self.scale_axes :], jnp.float32)
+        y = _to_unit(x.astype(jnp.float32), axes=self.axes, epsilon=self.epsilon)
+        return (y * (self.offset + scale)).astype(x.dtype)
+
+
+class LayerNorm(nn.Module):
+    """(x - mean) / std * scale + bias (arXiv:1607.06450, eq. 4).
+
+    epsilon: has no default, because published models disagree (1e-5, 1e-6) and so do frameworks.
+    axes: how many trailing axes are normalised together. scale_axes: how many scale and bias cover.
+    """
+
+    epsilon: float
+    use_bias: bool = True
+    axes: int = 1
+    scale_axes: int = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        shape = x.shape[-self.scale_axes :]
         y = x.astype(jnp.float32)
-        y = y * jax.lax.rsqrt(jnp.mean(jnp.square(y), -1, keepdims=True) + self.epsilon)
-        return (y * scale).astype(x.dtype)
+        y = y - jnp.mean(y, _trailing(self.axes), keepdims=True)
+        y = _to_unit(y, axes=self.axes, epsilon=self.epsilon) * self.param(
+            "scale", nn.initializers.ones, shape, jnp.float32
+        )
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, shape, jnp.float32)
+        return y.astype(x.dtype)
+
+
+def _trailing(axes: int) -> tuple[int, ...]:
+    return tuple(range(-axes, 0))
+
+
+def _to_unit(x: Float[Array, "... D"], *, axes: int, epsilon: float) -> Float[Array, "... D"]:
+    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), _trailing(axes), keepdims=True) + epsilon)
