@@ -15,7 +15,7 @@ from unified_jax.core.paths import path_name
 def save(path: str | Path, params: Any, *, metadata: dict[str, str] | None = None) -> None:
     """Writes one file, atomically."""
     path = Path(path)
-    tensors = {_key(where): np.ascontiguousarray(x) for where, x in jax.tree_util.tree_leaves_with_path(params)}
+    tensors = {_key(where): np.asarray(x, order="C") for where, x in jax.tree_util.tree_leaves_with_path(params)}
     temporary = path.with_name(path.name + ".tmp")
     save_file(tensors, temporary, metadata=metadata)
     os.replace(temporary, path)
