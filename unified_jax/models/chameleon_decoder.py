@@ -5,7 +5,6 @@
 from functools import partial
 
 from unified_jax.core.types import DTypeLike
-from unified_jax.interop.rules import Rule
 from unified_jax.models import llama
 from unified_jax.models.causal_lm import Config, Decoder
 from unified_jax.nn.norm import LayerNorm, RMSNorm
@@ -36,6 +35,6 @@ def chameleon(config: Config, *, dtype: DTypeLike) -> Decoder:
 
 RULES = (
     *llama.RULES,
-    *llama.norm(r"model.layers.(\d+).input_layernorm", "backbone/layer/attn_post_norm_main"),
-    *llama.norm(r"model.layers.(\d+).post_attention_layernorm", "backbone/layer/mlp_post_norm_main"),
+    *llama.norm(f"{llama.LAYER}.input_layernorm", "backbone/layer/attn_post_norm_main"),
+    *llama.norm(f"{llama.LAYER}.post_attention_layernorm", "backbone/layer/mlp_post_norm_main"),
 )

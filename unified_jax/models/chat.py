@@ -22,7 +22,7 @@ def writer(tokenizer: ChatTokenizer) -> Callable[[Document], list[Span]]:
 
 
 def plain(document: Document, *, tokenizer: ChatTokenizer) -> list[Span]:
-    """The texts one after another, after the first token that the model expects; a produced one ends with the first stop."""
+    """The texts one after another, after bos where the model expects it; a produced one ends with the first stop."""
     spans = []
     if tokenizer.add_bos:
         spans.append(_given(tokenizer.encode(tokenizer.special["bos_token"], markup=True)))

@@ -30,9 +30,9 @@ RULES = (
     *llama.TOKENS,
     *llama.ATTENTION,
     *llama.MLP,
-    *llama.norm(r"model.layers.(\d+).input_layernorm", "backbone/layer/attn_norm_main"),
-    *llama.norm(r"model.layers.(\d+).post_attention_layernorm", "backbone/layer/attn_post_norm_main"),
-    *llama.norm(r"model.layers.(\d+).pre_feedforward_layernorm", "backbone/layer/mlp_norm_main"),
-    *llama.norm(r"model.layers.(\d+).post_feedforward_layernorm", "backbone/layer/mlp_post_norm_main"),
+    *llama.norm(f"{llama.LAYER}.input_layernorm", "backbone/layer/attn_norm_main"),
+    *llama.norm(f"{llama.LAYER}.post_attention_layernorm", "backbone/layer/attn_post_norm_main"),
+    *llama.norm(f"{llama.LAYER}.pre_feedforward_layernorm", "backbone/layer/mlp_norm_main"),
+    *llama.norm(f"{llama.LAYER}.post_feedforward_layernorm", "backbone/layer/mlp_post_norm_main"),
     *llama.norm("model.norm", "backbone/norm_main"),
 )

@@ -77,13 +77,17 @@ def by_layer_type(config: Config) -> tuple[int | None, ...]:
     return tuple(windows[kind] for kind in types) if any(windows[kind] for kind in types) else ()
 
 
-def attention(name: str, ours: str) -> tuple[Rule, Rule]:
+def heads(name: str, path: str) -> tuple[Rule, Rule]:
     """Weight and bias of a projection to heads."""
-    published, path = rf"model.layers.(\d+).self_attn.{name}", f"backbone/layer/{ours}_main"
-    return (
-        Rule(f"{published}.weight", f"{path}/kernel", "(h c) d -> d h c"),
-        Rule(f"{published}.bias", f"{path}/bias", "(h c) -> h c"),
+    return Rule(f"{name}.weight", f"{path}/kernel", "(h c) d -> d h c"), Rule(
+        f"{name}.bias", f"{path}/bias", "(h c) -> h c"
     )
+
+
+def out(name: str) -> tuple[Rule, Rule]:
+    """Weight and bias of attention's last projection."""
+    path = "backbone/layer/o_main"
+    return Rule(f"{name}.weight", f"{path}/kernel", "d (h c) -> h c d"), Rule(f"{name}.bias", f"{path}/bias")
 
 
 def dense(name: str, path: str) -> tuple[Rule, Rule]:
@@ -96,26 +100,26 @@ def norm(name: str, path: str) -> tuple[Rule, Rule]:
     return Rule(f"{name}.weight", f"{path}/scale"), Rule(f"{name}.bias", f"{path}/bias")
 
 
-# Names that nearly all published decoders share; a rule whose parameters a model lacks does nothing.
+LAYER = r"model.layers.(\d+)"
+
+# Names that many published decoders share; a rule whose parameters a model lacks does nothing.
 TOKENS = (Rule("model.embed_tokens.weight", "embed_text/table"), *dense("lm_head", "heads_text/out"))
+QKV = tuple(rule for x in "qkv" for rule in heads(f"{LAYER}.self_attn.{x}_proj", f"backbone/layer/{x}_main"))
 ATTENTION = (
-    *attention("q_proj", "q"),
-    *attention("k_proj", "k"),
-    *attention("v_proj", "v"),
-    Rule(r"model.layers.(\d+).self_attn.o_proj.weight", "backbone/layer/o_main/kernel", "d (h c) -> h c d"),
-    Rule(r"model.layers.(\d+).self_attn.o_proj.bias", "backbone/layer/o_main/bias"),
-    *norm(r"model.layers.(\d+).self_attn.q_norm", "backbone/layer/q_norm_main"),
-    *norm(r"model.layers.(\d+).self_attn.k_norm", "backbone/layer/k_norm_main"),
+    *QKV,
+    *out(f"{LAYER}.self_attn.o_proj"),
+    *norm(f"{LAYER}.self_attn.q_norm", "backbone/layer/q_norm_main"),
+    *norm(f"{LAYER}.self_attn.k_norm", "backbone/layer/k_norm_main"),
 )
-NORMS = (
-    *norm(r"model.layers.(\d+).input_layernorm", "backbone/layer/attn_norm_main"),
-    *norm(r"model.layers.(\d+).post_attention_layernorm", "backbone/layer/mlp_norm_main"),
-    *norm("model.norm", "backbone/norm_main"),
+LAYER_NORMS = (
+    *norm(f"{LAYER}.input_layernorm", "backbone/layer/attn_norm_main"),
+    *norm(f"{LAYER}.post_attention_layernorm", "backbone/layer/mlp_norm_main"),
 )
+NORMS = (*LAYER_NORMS, *norm("model.norm", "backbone/norm_main"))
 MLP = tuple(
     rule
     for name in ("gate", "up", "down")
-    for rule in dense(rf"model.layers.(\d+).mlp.{name}_proj", f"backbone/layer/mlp_main/{name}")
+    for rule in dense(f"{LAYER}.mlp.{name}_proj", f"backbone/layer/mlp_main/{name}")
 )
 RULES = (*TOKENS, *ATTENTION, *NORMS, *MLP)
 SKIP = r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq"  # tables that early files stored

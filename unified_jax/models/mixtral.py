@@ -29,10 +29,10 @@ RULES = (
     *llama.TOKENS,
     *llama.ATTENTION,
     *llama.NORMS,
-    Rule(r"model.layers.(\d+).block_sparse_moe.gate.weight", "backbone/layer/mlp_main/router/kernel", "e d -> d e"),
+    Rule(f"{llama.LAYER}.block_sparse_moe.gate.weight", "backbone/layer/mlp_main/router/kernel", "e d -> d e"),
     *(
         Rule(
-            rf"model.layers.(\d+).block_sparse_moe.experts.(\d+).{published}.weight",
+            rf"{llama.LAYER}.block_sparse_moe.experts.(\d+).{published}.weight",
             f"backbone/layer/mlp_main/experts/{ours}/kernel",
             "f d -> d f",
         )

@@ -25,25 +25,19 @@ def persimmon(config: Config, *, dtype: DTypeLike) -> Decoder:
     return Decoder(stack, RULES)
 
 
-_QKV = tuple(f"backbone/layer/{name}_main" for name in "qkv")
+ATTENTION = f"{llama.LAYER}.self_attn"
+QKV = [f"backbone/layer/{x}_main" for x in "qkv"]
 RULES = (
     *llama.TOKENS,
     Rule(
-        r"model.layers.(\d+).self_attn.query_key_value.weight",
-        tuple(f"{path}/kernel" for path in _QKV),
-        "(h three c) d -> three d h c",
+        f"{ATTENTION}.query_key_value.weight", tuple(f"{path}/kernel" for path in QKV), "(h three c) d -> three d h c"
     ),
-    Rule(
-        r"model.layers.(\d+).self_attn.query_key_value.bias",
-        tuple(f"{path}/bias" for path in _QKV),
-        "(h three c) -> three h c",
-    ),
-    Rule(r"model.layers.(\d+).self_attn.dense.weight", "backbone/layer/o_main/kernel", "d (h c) -> h c d"),
-    Rule(r"model.layers.(\d+).self_attn.dense.bias", "backbone/layer/o_main/bias"),
-    *llama.norm(r"model.layers.(\d+).self_attn.q_layernorm", "backbone/layer/q_norm_main"),
-    *llama.norm(r"model.layers.(\d+).self_attn.k_layernorm", "backbone/layer/k_norm_main"),
-    *llama.NORMS,
+    Rule(f"{ATTENTION}.query_key_value.bias", tuple(f"{path}/bias" for path in QKV), "(h three c) -> three h c"),
+    *llama.out(f"{ATTENTION}.dense"),
+    *llama.norm(f"{ATTENTION}.q_layernorm", "backbone/layer/q_norm_main"),
+    *llama.norm(f"{ATTENTION}.k_layernorm", "backbone/layer/k_norm_main"),
+    *llama.LAYER_NORMS,
     *llama.norm("model.final_layernorm", "backbone/norm_main"),
-    *llama.dense(r"model.layers.(\d+).mlp.dense_h_to_4h", "backbone/layer/mlp_main/up"),
-    *llama.dense(r"model.layers.(\d+).mlp.dense_4h_to_h", "backbone/layer/mlp_main/down"),
+    *llama.dense(f"{llama.LAYER}.mlp.dense_h_to_4h", "backbone/layer/mlp_main/up"),
+    *llama.dense(f"{llama.LAYER}.mlp.dense_4h_to_h", "backbone/layer/mlp_main/down"),
 )

@@ -3,7 +3,6 @@
 from functools import partial
 
 from unified_jax.core.types import DTypeLike
-from unified_jax.interop.rules import Rule
 from unified_jax.models import llama
 from unified_jax.models.causal_lm import Config, Decoder
 from unified_jax.nn.block import ParallelBlock
@@ -29,13 +28,12 @@ def phi(config: Config, *, dtype: DTypeLike) -> Decoder:
 
 RULES = (
     *llama.TOKENS,
-    *llama.ATTENTION,
-    Rule(r"model.layers.(\d+).self_attn.dense.weight", "backbone/layer/o_main/kernel", "d (h c) -> h c d"),
-    Rule(r"model.layers.(\d+).self_attn.dense.bias", "backbone/layer/o_main/bias"),
-    *llama.norm(r"model.layers.(\d+).self_attn.q_layernorm", "backbone/layer/q_norm_main"),
-    *llama.norm(r"model.layers.(\d+).self_attn.k_layernorm", "backbone/layer/k_norm_main"),
-    *llama.norm(r"model.layers.(\d+).input_layernorm", "backbone/layer/norm_main"),
+    *llama.QKV,
+    *llama.out(f"{llama.LAYER}.self_attn.dense"),
+    *llama.norm(f"{llama.LAYER}.self_attn.q_layernorm", "backbone/layer/q_norm_main"),
+    *llama.norm(f"{llama.LAYER}.self_attn.k_layernorm", "backbone/layer/k_norm_main"),
+    *llama.norm(f"{llama.LAYER}.input_layernorm", "backbone/layer/norm_main"),
     *llama.norm("model.final_layernorm", "backbone/norm_main"),
-    *llama.dense(r"model.layers.(\d+).mlp.fc1", "backbone/layer/mlp_main/up"),
-    *llama.dense(r"model.layers.(\d+).mlp.fc2", "backbone/layer/mlp_main/down"),
+    *llama.dense(f"{llama.LAYER}.mlp.fc1", "backbone/layer/mlp_main/up"),
+    *llama.dense(f"{llama.LAYER}.mlp.fc2", "backbone/layer/mlp_main/down"),
 )

@@ -50,10 +50,10 @@ MOE_RULES = (
     *llama.TOKENS,
     *llama.ATTENTION,
     *llama.NORMS,
-    Rule(r"model.layers.(\d+).mlp.gate.weight", "backbone/layer/mlp_main/router/kernel", "e d -> d e"),
+    Rule(f"{llama.LAYER}.mlp.gate.weight", "backbone/layer/mlp_main/router/kernel", "e d -> d e"),
     *(
         Rule(
-            rf"model.layers.(\d+).mlp.experts.(\d+).{name}_proj.weight",
+            rf"{llama.LAYER}.mlp.experts.(\d+).{name}_proj.weight",
             f"backbone/layer/mlp_main/experts/{name}/kernel",
             "f d -> d f",
         )
