@@ -59,9 +59,9 @@ class Settings:
 class Autoregress:
     """Ids one at a time, each from the state of its predecessor.
 
-    length: how many ids a blank has; None lets it run to one of ``stop`` or max_tokens. allowed: half-open range of ids that
-    may be chosen. picture: whether the ids make a picture, whose choice the null rows steer and ``image_temperature``
-    governs; text follows the conditioned rows only.
+    length: how many ids a blank has; None lets it run to one of ``stop`` or max_tokens. allowed: half-open range of ids
+    that may be chosen. picture: whether the ids make a picture, whose choice the null rows steer and
+    ``image_temperature`` governs; text follows the conditioned rows only.
     """
 
     stream: str
