@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tables
 import torch
 from safetensors import safe_open
 from tables import FAMILIES, C, E, H, K, L
+from trees import tree
 
 from unified_jax.interop.convert import export, load
 from unified_jax.interop.folder import open_folder, write_folder
@@ -36,7 +36,7 @@ def case(request, tmp_path_factory):
     model = published.make()
     model.save_pretrained(folder, max_shard_size="4KB")
     checkpoint = open_folder(folder)
-    params = load(checkpoint.tensors, tables.tree(published.shapes), rules=published.rules)
+    params = load(checkpoint.tensors, tree(published.shapes), rules=published.rules)
     return published, model, folder, checkpoint, params
 
 
@@ -60,7 +60,7 @@ def values(name: str, request) -> tuple:
     folder = request.getfixturevalue("tmp_path")
     model = published.make()
     model.save_pretrained(folder)
-    params = load(open_folder(folder).tensors, tables.tree(published.shapes), rules=published.rules)
+    params = load(open_folder(folder).tensors, tree(published.shapes), rules=published.rules)
     return jax.tree.map(np.asarray, params), {k: v.numpy() for k, v in model.state_dict().items()}
 
 
@@ -109,7 +109,7 @@ def test_half_precision_is_loaded_exactly_and_exported_to_the_same_bytes(tmp_pat
     model = published.make().to(dtype)
     model.save_pretrained(tmp_path / "theirs")
     checkpoint = open_folder(tmp_path / "theirs")
-    params = load(checkpoint.tensors, tables.tree(published.shapes), rules=published.rules)
+    params = load(checkpoint.tensors, tree(published.shapes), rules=published.rules)
     assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(params))
     expected = model.state_dict()["model.embed_tokens.weight"].float().numpy()
     np.testing.assert_array_equal(params["embed"]["embedding"], expected)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from tables import tree
+from trees import tree
 
 from unified_jax.interop.checkpoint import Tensor
 from unified_jax.interop.convert import export, load

@@ -4,11 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import torch
 import transformers
-from flax.traverse_util import unflatten_dict
 
 from unified_jax.interop.rules import Rule
 
@@ -27,10 +24,6 @@ SIZES = dict(
 GROUPED = dict(SIZES, num_key_value_heads=K)
 LAYER = r"model.layers.(\d+)."
 KERNEL, BIAS, OUT = "(h c) d -> d h c", "(h c) -> h c", "d (h c) -> h c d"
-
-
-def tree(shapes: dict[str, tuple[int, ...]], dtype: Any = jnp.float32) -> dict[str, Any]:
-    return unflatten_dict({path: jax.ShapeDtypeStruct(shape, dtype) for path, shape in shapes.items()}, sep="/")
 
 
 def weights(published: str, ours: str, form: str = "f d -> d f") -> Rule:
