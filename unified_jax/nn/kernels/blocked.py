@@ -1,0 +1,109 @@
+"""What the blocked implementations share: tiles made whole by padding, and one custom gradient from (out, lse).
+
+An implementation is two functions on arrays in [B H T C] order,
+
+    forward(sizes, q, k, v, layout) -> out, lse [B H T]
+    backward(sizes, q, k, v, layout, lse, dout, delta) -> dq, dk, dv
+
+of which ``differentiable`` makes one that JAX can differentiate, keeping nothing but inputs, out and lse.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from unified_jax.core.sequence import Slots
+from unified_jax.core.types import Array, Float, Int, Leaf, Shaped
+from unified_jax.nn.kernels.partial import Partial
+from unified_jax.nn.kernels.rule import ids
+from unified_jax.nn.kernels.tiles import visits
+
+LANES = 128  # a tile need not be larger than the slots rounded up to this
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """The numbers a kernel is compiled for. interpret: run Pallas kernels in Python, to test them without the device."""
+
+    q_tile: int
+    k_tile: int
+    scale: float
+    softcap: float | None
+    interpret: bool = False
+
+
+class Layout(NamedTuple):
+    """What decides visibility.
+
+    query, key: int32 [B 4 T] and [B 4 S], ``rule.ids``.
+    visit: bool [B nq nk], ``tiles.visits``.
+    window: int32 [1], or None.
+    """
+
+    query: Leaf
+    key: Leaf
+    visit: Leaf
+    window: Leaf
+
+
+def differentiable(forward: Callable, backward: Callable) -> Callable:
+    """(sizes, q, k, v, layout) -> (out, lse), with the gradient of both."""
+
+    @partial(jax.custom_vjp, nondiff_argnums=(0,))
+    def attend(sizes, q, k, v, layout):
+        return forward(sizes, q, k, v, layout)
+
+    def save(sizes, q, k, v, layout):
+        out, lse = forward(sizes, q, k, v, layout)
+        return (out, lse), (q, k, v, layout, out, lse)
+
+    def pull(sizes, saved, cotangents):
+        (q, k, v, layout, out, lse), (dout, dlse) = saved, cotangents
+        delta = jnp.sum(out.astype(jnp.float32) * dout.astype(jnp.float32), -1) - dlse
+        return *backward(sizes, q, k, v, layout, lse, dout, delta), None
+
+    attend.defvjp(save, pull)
+    return attend
+
+
+def run(
+    attend: Callable,
+    q: Float[Array, "B T H C"],
+    *,
+    k: Float[Array, "B S K C"],
+    v: Float[Array, "B S K C"],
+    query: Slots,
+    key: Slots,
+    window: Int[Array, ""] | int | None,
+    sizes: Sizes,
+) -> Partial:
+    """Calls what ``differentiable`` made on padded arrays, and cuts the padding off again.
+
+    Raises ValueError where the query heads do not divide into the key/value heads.
+    """
+    length, heads, groups = q.shape[1], q.shape[2], k.shape[2]
+    if heads % groups:
+        raise ValueError(f"{heads} query heads must be a multiple of {groups} key/value heads")
+    sizes = dataclasses.replace(sizes, q_tile=_fit(sizes.q_tile, length), k_tile=_fit(sizes.k_tile, k.shape[1]))
+    q, query_ids = _pad(q.transpose(0, 2, 1, 3), sizes.q_tile, axis=2), _pad(ids(query), sizes.q_tile, axis=2)
+    k, v = (_pad(x.transpose(0, 2, 1, 3), sizes.k_tile, axis=2) for x in (k, v))
+    key_ids = _pad(ids(key), sizes.k_tile, axis=2)
+    visit = visits(query_ids, key_ids, q_tile=sizes.q_tile, k_tile=sizes.k_tile, window=window)
+    window = None if window is None else jnp.asarray(window, jnp.int32).reshape(1)
+    out, lse = attend(sizes, q, k, v, Layout(query_ids, key_ids, visit, window))
+    return Partial(out[:, :, :length].transpose(0, 2, 1, 3), lse[:, :, :length].transpose(0, 2, 1))
+
+
+def _fit(tile: int, length: int) -> int:
+    return min(tile, -(-length // LANES) * LANES)
+
+
+def _pad(x: Shaped[Array, "..."], tile: int, *, axis: int) -> Shaped[Array, "..."]:
+    """Zeros up to a whole number of tiles; ids of zero are those of an empty slot."""
+    widths = [(0, 0)] * x.ndim
+    widths[axis] = (0, -x.shape[axis] % tile)
+    return jnp.pad(x, widths)
