@@ -22,17 +22,20 @@ from unified_jax.nn.kernels.partial import Partial
 from unified_jax.nn.kernels.rule import ids
 from unified_jax.nn.kernels.tiles import visits
 
-LANES = 128  # a tile need not be larger than the slots rounded up to this
-
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """The numbers a kernel is compiled for. interpret: run Pallas kernels in Python, to test them without the device."""
+    """The numbers a kernel is compiled for.
+
+    multiple: short sequences take smaller tiles, of this many slots or a multiple of it.
+    interpret: run a Pallas kernel in plain JAX, to test it without its device.
+    """
 
     q_tile: int
     k_tile: int
     scale: float
     softcap: float | None
+    multiple: int
     interpret: bool = False
 
 
@@ -88,21 +91,25 @@ def run(
     length, heads, groups = q.shape[1], q.shape[2], k.shape[2]
     if heads % groups:
         raise ValueError(f"{heads} query heads must be a multiple of {groups} key/value heads")
-    sizes = dataclasses.replace(sizes, q_tile=_fit(sizes.q_tile, length), k_tile=_fit(sizes.k_tile, k.shape[1]))
-    q, query_ids = _pad(q.transpose(0, 2, 1, 3), sizes.q_tile, axis=2), _pad(ids(query), sizes.q_tile, axis=2)
-    k, v = (_pad(x.transpose(0, 2, 1, 3), sizes.k_tile, axis=2) for x in (k, v))
-    key_ids = _pad(ids(key), sizes.k_tile, axis=2)
-    visit = visits(query_ids, key_ids, q_tile=sizes.q_tile, k_tile=sizes.k_tile, window=window)
+    q_tile = fit(sizes.q_tile, length, multiple=sizes.multiple)
+    k_tile = fit(sizes.k_tile, k.shape[1], multiple=sizes.multiple)
+    sizes = dataclasses.replace(sizes, q_tile=q_tile, k_tile=k_tile)
+    q, query_ids = pad(q.transpose(0, 2, 1, 3), q_tile, axis=2), pad(ids(query), q_tile, axis=2)
+    k, v = (pad(x.transpose(0, 2, 1, 3), k_tile, axis=2) for x in (k, v))
+    key_ids = pad(ids(key), k_tile, axis=2)
+    visit = visits(query_ids, key_ids, q_tile=q_tile, k_tile=k_tile, window=window)
     window = None if window is None else jnp.asarray(window, jnp.int32).reshape(1)
     out, lse = attend(sizes, q, k, v, Layout(query_ids, key_ids, visit, window))
     return Partial(out[:, :, :length].transpose(0, 2, 1, 3), lse[:, :, :length].transpose(0, 2, 1))
 
 
-def _fit(tile: int, length: int) -> int:
-    return min(tile, -(-length // LANES) * LANES)
+def fit(tile: int, length: int, *, multiple: int) -> int:
+    """The smallest tile that covers the length in as many pieces as ``tile`` would."""
+    pieces = -(-length // tile)
+    return min(tile, -(-length // (pieces * multiple)) * multiple)
 
 
-def _pad(x: Shaped[Array, "..."], tile: int, *, axis: int) -> Shaped[Array, "..."]:
+def pad(x: Shaped[Array, "..."], tile: int, *, axis: int) -> Shaped[Array, "..."]:
     """Zeros up to a whole number of tiles; ids of zero are those of an empty slot."""
     widths = [(0, 0)] * x.ndim
     widths[axis] = (0, -x.shape[axis] % tile)

@@ -30,13 +30,13 @@ def attend(
     softcap: float | None = None,
     window: Int[Array, ""] | int | None = None,
     q_tile: int = 256,
-    k_tile: int = 512,
+    k_tile: int = 256,
 ) -> Partial:
     """Attention over the slots ``rule.allowed`` to each query; T and S need not be multiples of the tiles.
 
     Raises ValueError where the query heads are not a multiple of the key/value heads.
     """
-    sizes = blocked.Sizes(q_tile, k_tile, scale, softcap)
+    sizes = blocked.Sizes(q_tile, k_tile, scale, softcap, multiple=8)
     return blocked.run(_attend, q, k=k, v=v, query=query, key=key, window=window, sizes=sizes)
 
 

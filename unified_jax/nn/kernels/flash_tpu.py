@@ -49,7 +49,7 @@ def attend(
       the 1 MiB of scalar memory.
     Raises ValueError where the query heads are not a multiple of the key/value heads.
     """
-    sizes = blocked.Sizes(q_tile, k_tile, scale, softcap, interpret)
+    sizes = blocked.Sizes(q_tile, k_tile, scale, softcap, LANES, interpret)
     return blocked.run(_attend, q, k=k, v=v, query=query, key=key, window=window, sizes=sizes)
 
 
