@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from unified_jax.core.sequence import Slots
-from unified_jax.core.types import Array, Float, Int, Leaf, Shaped
+from unified_jax.core.types import AnyArray, Array, Float, Int, Leaf, Shaped
 from unified_jax.nn.kernels.partial import Partial
 from unified_jax.nn.kernels.rule import ids
 from unified_jax.nn.kernels.tiles import visits
@@ -109,7 +109,7 @@ def fit(tile: int, length: int, *, multiple: int) -> int:
     return min(tile, -(-length // (pieces * multiple)) * multiple)
 
 
-def pad(x: Shaped[Array, "..."], tile: int, *, axis: int) -> Shaped[Array, "..."]:
+def pad(x: Shaped[AnyArray, "..."], tile: int, *, axis: int) -> Shaped[Array, "..."]:
     """Zeros up to a whole number of tiles; ids of zero are those of an empty slot."""
     widths = [(0, 0)] * x.ndim
     widths[axis] = (0, -x.shape[axis] % tile)

@@ -6,19 +6,23 @@ Order the pairs (doc, block) first by doc, then by block. Then q can see k only 
     or k has q's own (doc, block)
 
 and each of these is a comparison of intervals once a strip is known by its first and last pair, its first open pair and
-its range of indices. A strip is a small part of a tile: where documents or images meet, only one strip is mixed, not
-the whole tile. The answer may name a tile that holds no visible pair but never misses one that does.
+its range of indices. Text around an image that lies elsewhere (in another lane) has the image's pair in its interval
+but not among its pairs; a few bits that mark which pairs there are tell. A strip is a small part of a tile: where
+documents or images meet, one strip is mixed, not the whole tile. The answer may name a tile that holds no visible pair
+but never misses one that does.
 """
 
 from math import gcd
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from unified_jax.core.types import Array, Bool, Int
 from unified_jax.nn.kernels.rule import Ids
 
 STRIP = 32  # slots
+WORDS = 2  # of 32 marks each: more than the blocks of a strip of text, so that these share no mark
 LARGEST = jnp.iinfo(jnp.int32).max
 
 
@@ -37,6 +41,7 @@ class Summary(NamedTuple):
 
     first, last: of all slots that are not empty.  first_open: of those that are not private.
     lowest, highest: int32 [B N], range of the indices.
+    marks: int32 [B N] each, bits set for the pairs that occur; two strips that share a pair share a bit.
     """
 
     first: Pair
@@ -44,6 +49,7 @@ class Summary(NamedTuple):
     first_open: Pair
     lowest: Array
     highest: Array
+    marks: tuple[Array, ...]
 
 
 def visits(
@@ -58,11 +64,12 @@ def visits(
     """Which tiles a kernel must visit. query, key: ``rule.ids`` of T and S slots, multiples of the tiles."""
     strip = gcd(strip, q_tile, k_tile)
     q, k = summarise(query, strip=strip), summarise(key, strip=strip)
-    q, k = _expand(q, axis=2), _expand(k, axis=1)
+    q, k = jax.tree.map(lambda x: x[:, :, None], q), jax.tree.map(lambda x: x[:, None], k)
     open_ = (k.first_open <= q.last) & (q.first.doc <= k.last.doc)
     if window is not None:
         open_ &= jnp.maximum(k.lowest - q.highest, q.lowest - k.highest) < window
-    needed = open_ | ((k.first <= q.last) & (q.first <= k.last))
+    shared = sum((a & b) != 0 for a, b in zip(q.marks, k.marks, strict=True)) > 0
+    needed = open_ | ((k.first <= q.last) & (q.first <= k.last) & shared)
     batch, n_q, n_k = needed.shape
     per_q, per_k = q_tile // strip, k_tile // strip
     return needed.reshape(batch, n_q // per_q, per_q, n_k // per_k, per_k).any((2, 4))
@@ -77,7 +84,7 @@ def summarise(rows: Int[Array, "B 4 T"], *, strip: int) -> Summary:
     last = Pair(doc, jnp.max(jnp.where(rows.doc == doc[..., None], rows.block, -1), -1))
     lowest = jnp.min(jnp.where(used, rows.index, LARGEST), -1)
     highest = jnp.max(jnp.where(used, rows.index, 0), -1)
-    return Summary(first, last, first_open, lowest, highest)
+    return Summary(first, last, first_open, lowest, highest, _marks(rows, used))
 
 
 def _first(rows: Ids, counts: Array) -> Pair:
@@ -86,6 +93,8 @@ def _first(rows: Ids, counts: Array) -> Pair:
     return Pair(doc, jnp.min(jnp.where(here, rows.block, LARGEST), -1))
 
 
-def _expand(summary: Summary, *, axis: int) -> Summary:
-    pairs = (Pair(*(jnp.expand_dims(x, axis) for x in pair)) for pair in summary[:3])
-    return Summary(*pairs, *(jnp.expand_dims(x, axis) for x in summary[3:]))
+def _marks(rows: Ids, used: Array) -> tuple[Array, ...]:
+    place = rows.block + 37 * rows.doc  # any odd factor keeps neighbouring documents apart
+    bit = jnp.where(used, 1 << (place & 31), 0)
+    word = (place >> 5) % WORDS
+    return tuple(jnp.bitwise_or.reduce(jnp.where(word == n, bit, 0), axis=-1) for n in range(WORDS))
