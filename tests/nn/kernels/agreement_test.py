@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from packed_rows import random_rows
 
+from unified_jax.core.sequence import Slots
 from unified_jax.nn.kernels import chunked, flash_gpu, flash_tpu
 from unified_jax.nn.kernels.partial import Partial, merge
 
@@ -103,6 +104,15 @@ def test_heads_that_do_not_divide_are_refused():
     (q, k, v), _, slots, _ = inputs(0, LENGTH)
     with pytest.raises(ValueError, match="4 query heads must be a multiple of 3 key/value heads"):
         chunked.attend(q, k[:, :, [0, 0, 1]], v[:, :, [0, 0, 1]], query=slots, key=slots, scale=1.0)
+
+
+def test_lists_that_do_not_fit_in_scalar_memory_are_refused():
+    array = lambda dtype, *shape: jax.ShapeDtypeStruct((64, 32768, *shape), dtype)
+    q, ids = array(jnp.bfloat16, 1, 128), array(jnp.int32)
+    slots = Slots(ids, ids, array(jnp.bool_), array(jnp.int32, 3))
+    call = lambda q, slots: flash_tpu.attend(q, q, q, query=slots, key=slots, scale=1.0)
+    with pytest.raises(ValueError, match="64 rows x 4096 tiles .* larger tiles, or fewer rows"):
+        jax.eval_shape(call, q, slots)
 
 
 def test_merging_with_nothing_changes_nothing():

@@ -27,6 +27,7 @@ from unified_jax.nn.kernels.schedule import BITS, FIRST, LAST, VISIT, flat
 from unified_jax.nn.kernels.softmax import LOWEST, Running, absorb, dot, finish, gradients, product, score
 
 LANES = 128  # of a vector register; running statistics are kept this wide
+SCALAR_BYTES = 768 * 1024  # of the 1 MiB of scalar memory; the rest is the compiler's
 
 
 def attend(
@@ -45,9 +46,9 @@ def attend(
 ) -> Partial:
     """Attention over the slots ``rule.allowed`` to each query; T and S need not be multiples of the tiles.
 
-    q_tile, k_tile: slots, multiples of 128 unless interpreted. The lists take B (T / q_tile) (S / k_tile) integers of
-      the 1 MiB of scalar memory.
-    Raises ValueError where the query heads are not a multiple of the key/value heads.
+    q_tile, k_tile: slots, multiples of 128 unless interpreted.
+    Raises ValueError where the query heads are not a multiple of the key/value heads, or where the lists of tiles,
+      B (T / q_tile) (S / k_tile) integers, do not fit in scalar memory.
     """
     sizes = blocked.Sizes(q_tile, k_tile, scale, softcap, LANES, interpret)
     return blocked.run(_attend, q, k=k, v=v, query=query, key=key, window=window, sizes=sizes)
@@ -56,7 +57,7 @@ def attend(
 class _Side(NamedTuple):
     """Queries or keys in the grid (batch, head, step, head of the group): which block of their arrays a step reads.
 
-    number: schedule entry -> tile.  head: (head, head of the group) -> head of the array.
+    number: entry of the list -> tile.  head: (head, head of the group) -> head of the array.
     """
 
     tile: int
@@ -75,30 +76,54 @@ class _Side(NamedTuple):
         return pl.BlockSpec((None, 4, self.tile), lambda b, h, n, g, entries, *_: (b, 0, self.number(entries[b, n])))
 
 
-def _row_and_column(visit):
+def _along_keys(sizes, visit, group):
+    """(queries, keys) where each row of the list is a query tile and each head has a pass of its own."""
     columns = visit.shape[2]
-    return lambda entry: (entry >> BITS) // columns, lambda entry: (entry >> BITS) % columns
+    return (
+        _Side(sizes.q_tile, lambda entry: (entry >> BITS) // columns, lambda h, g: h),
+        _Side(sizes.k_tile, lambda entry: (entry >> BITS) % columns, lambda h, g: h // group),
+    )
 
 
-def _call(kernel, operands, *, visit, window, heads, group=1, interpret, **specs):
+def _along_queries(sizes, visit, group):
+    """(queries, keys) where each row of the list is a key tile, which all heads of the group read in turn."""
+    columns = visit.shape[2]
+    return (
+        _Side(sizes.q_tile, lambda entry: (entry >> BITS) % columns, lambda h, g: h * group + g),
+        _Side(sizes.k_tile, lambda entry: (entry >> BITS) // columns, lambda h, g: h),
+    )
+
+
+def _call(kernel, *, operands, visit, window, heads, interpret, in_specs, out_specs, out_shape, scratch, group=1):
     """Runs ``kernel(entries, window or None, *operands, *outputs, *scratch)`` over the visited tiles."""
     plan = flat(visit)
+    _check_room(plan.entries)
     scalars = (plan.entries,) if window is None else (plan.entries, window)
     body = kernel if window is not None else lambda entries, *refs: kernel(entries, None, *refs)
-    out_shape = specs.pop("out_shape")
     grid = pltpu.PrefetchScalarGridSpec(
-        num_scalar_prefetch=len(scalars), grid=(visit.shape[0], heads, plan.steps, group), **specs
+        num_scalar_prefetch=len(scalars),
+        grid=(visit.shape[0], heads, plan.steps, group),
+        in_specs=in_specs,
+        out_specs=out_specs,
+        scratch_shapes=scratch,
     )
     return pl.pallas_call(body, grid_spec=grid, out_shape=out_shape, interpret=interpret)(*scalars, *operands)
 
 
+def _check_room(entries):
+    if entries.size * 4 > SCALAR_BYTES:
+        raise ValueError(
+            f"the lists of {entries.shape[0]} rows x {entries.shape[1]} tiles take {entries.size * 4} bytes of scalar "
+            f"memory, which has room for {SCALAR_BYTES}: use larger tiles, or fewer rows on each device"
+        )
+
+
 def _forward(sizes, q, k, v, layout):
     (batch, heads, length, channels), group = q.shape, q.shape[1] // k.shape[1]
-    row, column = _row_and_column(layout.visit)
-    queries, keys = _Side(sizes.q_tile, row, lambda h, g: h), _Side(sizes.k_tile, column, lambda h, g: h // group)
+    queries, keys = _along_keys(sizes, layout.visit, group)
     out, lse = _call(
         partial(_forward_kernel, sizes),
-        (q, k, v, layout.query, layout.key),
+        operands=(q, k, v, layout.query, layout.key),
         visit=layout.visit,
         window=layout.window,
         heads=heads,
@@ -106,7 +131,7 @@ def _forward(sizes, q, k, v, layout):
         in_specs=[queries.matrix(channels), *[keys.matrix(channels)] * 2, queries.ids(), keys.ids()],
         out_specs=[queries.matrix(channels), queries.statistics(1)],
         out_shape=[_like(q), jax.ShapeDtypeStruct((batch, heads, 1, length), jnp.float32)],
-        scratch_shapes=[
+        scratch=[
             pltpu.VMEM((sizes.q_tile, 4), jnp.int32),
             pltpu.VMEM((sizes.q_tile, channels), jnp.float32),
             *[pltpu.VMEM((sizes.q_tile, LANES), jnp.float32)] * 2,
@@ -118,50 +143,42 @@ def _forward(sizes, q, k, v, layout):
 def _backward(sizes, q, k, v, layout, lse, dout, delta):
     channels, groups, group = q.shape[3], k.shape[1], q.shape[1] // k.shape[1]
     operands = (q, k, v, dout, jnp.stack([lse, delta], 2), layout.query, layout.key)
-    common = {"window": layout.window, "interpret": sizes.interpret}
-    in_specs = lambda queries, keys: [
-        *[side.matrix(channels) for side in (queries, keys, keys, queries)],
-        queries.statistics(2),
-        queries.ids(),
-        keys.ids(),
-    ]
-    row, column = _row_and_column(layout.visit)
-    queries, keys = _Side(sizes.q_tile, row, lambda h, g: h), _Side(sizes.k_tile, column, lambda h, g: h // group)
-    dq = _call(
+    call = partial(_call, operands=operands, window=layout.window, interpret=sizes.interpret)
+    queries, keys = _along_keys(sizes, layout.visit, group)
+    dq = call(
         partial(_dq_kernel, sizes),
-        operands,
         visit=layout.visit,
         heads=groups * group,
-        in_specs=in_specs(queries, keys),
+        in_specs=_backward_inputs(queries, keys, channels),
         out_specs=queries.matrix(channels),
         out_shape=_like(q),
-        scratch_shapes=[
+        scratch=[
             pltpu.VMEM((sizes.q_tile, 4), jnp.int32),
             pltpu.VMEM((sizes.q_tile, 2), jnp.float32),
             pltpu.VMEM((sizes.q_tile, channels), jnp.float32),
         ],
-        **common,
     )
     visit = layout.visit.swapaxes(1, 2)
-    row, column = _row_and_column(visit)
-    queries = _Side(sizes.q_tile, column, lambda h, g: h * group + g)
-    keys = _Side(sizes.k_tile, row, lambda h, g: h)
-    dk, dv = _call(
+    queries, keys = _along_queries(sizes, visit, group)
+    dk, dv = call(
         partial(_dkv_kernel, sizes),
-        operands,
         visit=visit,
         heads=groups,
         group=group,
-        in_specs=in_specs(queries, keys),
+        in_specs=_backward_inputs(queries, keys, channels),
         out_specs=[keys.matrix(channels)] * 2,
         out_shape=[_like(k), _like(v)],
-        scratch_shapes=[
+        scratch=[
             pltpu.VMEM((sizes.k_tile, 4), jnp.int32),
             *[pltpu.VMEM((sizes.k_tile, channels), jnp.float32)] * 2,
         ],
-        **common,
     )
     return dq, dk, dv
+
+
+def _backward_inputs(queries, keys, channels):
+    matrices = [side.matrix(channels) for side in (queries, keys, keys, queries)]
+    return [*matrices, queries.statistics(2), queries.ids(), keys.ids()]
 
 
 _attend = blocked.differentiable(_forward, _backward)
