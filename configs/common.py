@@ -18,6 +18,7 @@ def base() -> ConfigDict:
     c.evaluate_every = 0
     c.keep = 2
     c.tokenizer = ConfigDict({"vocab": 512})
+    c.router = ConfigDict({"load": 0.01, "z": 0.001})  # weights of the losses of learned routers
     c.optimizer = adamw()
     c.packing = ConfigDict({"rows": 16, "null_rate": 0.1, "layouts": ()})
     return c

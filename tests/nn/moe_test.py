@@ -252,12 +252,16 @@ def test_compiled_for_the_cpu_a_mixture_costs_what_a_dense_layer_of_its_active_s
     tile = tile_rows(top_k * tokens, experts)
     most = (top_k * tokens + experts * (tile - 1)) // tile
     monkeypatch.setattr(
-        jax.lax, "fori_loop", lambda low, high, body, out: functools.reduce(lambda out, i: body(i, out), range(most), out)
+        jax.lax,
+        "fori_loop",
+        lambda low, high, body, out: functools.reduce(lambda out, i: body(i, out), range(most), out),
     )
     x = jax.ShapeDtypeStruct((tokens, width), jnp.float32)
     dense = flops_of_gradient(GatedMlp(top_k * hidden), x)
     mixture = flops_of_gradient(Moe(experts, top_k, hidden), x)
     router = 6 * tokens * width * experts
-    print(f"mixture / dense, FLOPs of forward and backward: {mixture / dense:.3f}, of which router {router / dense:.3f}")
+    print(
+        f"mixture / dense, FLOPs of forward and backward: {mixture / dense:.3f}, of which router {router / dense:.3f}"
+    )
     assert dense > 18 * tokens * width * top_k * hidden * 0.99
     assert 1.0 < mixture / dense <= 1.1 + router / dense

@@ -9,6 +9,7 @@ TPU it is the order of the flash kernels.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 from unified_jax.core.mask import visible
 from unified_jax.core.sequence import Slots
 from unified_jax.core.types import Array, Bool, Float, Int
+from unified_jax.nn.kernels.partial import Partial, merge
 
 # Finite, so that a row that sees nothing (an empty slot) gives a finite average instead of NaN.
 MASKED = -1e30
@@ -45,6 +47,32 @@ def attend_visible(
     if before is not None:
         mask = jnp.concatenate([visible(slots, before, window), mask], -1)
     return attend(q, k, v, mask=mask, past=past, scale=scale, softcap=softcap)
+
+
+def in_parts(kernel: Callable[..., Partial]) -> Attention:
+    """The ``Attention`` of a kernel (``nn/kernels``) that sees one set of keys; cached and own ones are joined."""
+
+    def attend(
+        q: Float[Array, "B T H C"],
+        k: Float[Array, "B T K C"],
+        v: Float[Array, "B T K C"],
+        *,
+        slots: Slots,
+        past: KeysValues | None = None,
+        before: Slots | None = None,
+        window: Int[Array, ""] | int | None = None,
+        scale: float | None = None,
+        softcap: float | None = None,
+    ) -> Float[Array, "B T H C"]:
+        scale = q.shape[-1] ** -0.5 if scale is None else scale
+        run = partial(kernel, q, query=slots, window=window, scale=scale, softcap=softcap)
+        part = run(k=k, v=v, key=slots)
+        if past is not None:
+            cached_k, cached_v = (by_head(x).astype(k.dtype) for x in past)
+            part = merge(run(k=cached_k, v=cached_v, key=before), part)
+        return part.out
+
+    return attend
 
 
 def attend(
@@ -89,5 +117,5 @@ def attend(
 
 
 def by_head(x: Float[Array, "B T K C"]) -> Float[Array, "B K T C"]:
-    """The order attention works in and the cache is stored in."""
+    """The order attention works in and the cache is stored in; its own inverse."""
     return x.transpose(0, 2, 1, 3)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 from jax.sharding import PartitionSpec as P
 
 from unified_jax.core.types import Array, Float, Int, Leaf
@@ -75,7 +75,7 @@ class ExpertParallel:
     tensor: the mesh axis the experts' hidden width is split over.
     """
 
-    mesh: Mesh
+    mesh: Mesh | AbstractMesh
     expert: str = "expert"
     tensor: str = "tensor"
     tokens: tuple[str, ...] = ("data", "fsdp", "expert")
@@ -111,3 +111,12 @@ class ExpertParallel:
         if experts % self.mesh.shape[self.expert]:
             size = self.mesh.shape[self.expert]
             raise ValueError(f"{experts} experts do not divide over mesh axis {self.expert!r} of size {size}")
+
+
+def over_mesh(
+    x: Float[Array, "N D"], routing: Routing, *, kernels: Kernels, feed_forward: FeedForward
+) -> Float[Array, "N D"]:
+    """``ExpertParallel`` over the mesh in context (``jax.set_mesh``); ``local`` where that has one device or none."""
+    mesh = jax.sharding.get_abstract_mesh()
+    dispatch = local if mesh.empty or mesh.size == 1 else ExpertParallel(mesh)
+    return dispatch(x, routing, kernels=kernels, feed_forward=feed_forward)

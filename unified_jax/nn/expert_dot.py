@@ -42,7 +42,7 @@ def tiled_dot(
     x: Float[Array, "N D"], kernel: Float[Array, "E D F"], group_sizes: Int[Array, "E"], *, tile: int | None = None
 ) -> Float[Array, "N F"]:
     """A loop over tiles of rows, each within one group. A group's last tile reads on into the next group, whose own
-    tiles come later and overwrite what it wrote there: a group wastes less than ``tile`` rows, and an empty one nothing.
+    tiles come later and overwrite what it wrote there: a group wastes less than ``tile`` rows, an empty one nothing.
 
     tile: rows of one product, see ``tile_rows``.
     """

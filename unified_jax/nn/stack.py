@@ -59,7 +59,11 @@ class Stack(nn.Module):
         if self.remat != "none":
             layer = nn.remat(layer, prevent_cse=False, policy=REMAT[self.remat])
         scan = nn.scan(
-            layer, variable_axes={"params": 0}, split_rngs={"params": True}, length=self.depth, unroll=self.unroll
+            layer,
+            variable_axes={"params": 0, "router": 0},
+            split_rngs={"params": True},
+            length=self.depth,
+            unroll=self.unroll,
         )
         xs, kv = scan(self.block(name="layer"), xs, (cache.kv if cache is not None else None, self._windows()))
         experts = {lane: self.block.keywords["route"][lane] for lane in xs}

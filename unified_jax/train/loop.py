@@ -1,6 +1,7 @@
 """train: data, step, log, evaluate, save, resume. One loop for every system."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -18,6 +19,7 @@ from unified_jax.data.guard import Guard
 from unified_jax.data.loader import Batches, Packing
 from unified_jax.data.pack import Layout, fill_rate
 from unified_jax.models.pretrained import parameters
+from unified_jax.objectives.balance import Balance
 from unified_jax.train import sharding
 from unified_jax.train.budget import Budget
 from unified_jax.train.checkpoint import Checkpoints
@@ -60,9 +62,10 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
     c, workdir = experiment.config, Path(workdir)
     _check(c)
     mesh = sharding.make_mesh(dict(c.mesh))
-    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    shards = math.prod(mesh.shape[axis] for axis in sharding.ROWS)
     if c.packing.rows % shards:
-        raise ValueError(f"packing.rows {c.packing.rows} must be a multiple of the mesh's data * fsdp = {shards}")
+        product = " * ".join(sharding.ROWS)
+        raise ValueError(f"packing.rows {c.packing.rows} must be a multiple of the mesh's {product} = {shards}")
     model = experiment.model(experiment.tokenizer(workdir))
     given = experiment.given(model)
     batches = _batches(experiment, model, given)
@@ -78,7 +81,7 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
     rng, started = jax.random.key(c.seed), time.perf_counter() - seconds
     budget = Budget(workdir / "steps.json", steps=c.steps, minutes=c.minutes)
     steps = budget.steps(step)
-    with Log(workdir, steps=steps, step=step) as log:
+    with Log(workdir, steps=steps, step=step) as log, jax.set_mesh(mesh):
         while step < steps:
             batch = next(data)
             rate = schedule(c.optimizer, step, steps)
@@ -147,6 +150,7 @@ def _start(experiment: Experiment, model: Any, mesh: Any, given: Any) -> tuple[T
         model=model,
         objectives=experiment.objectives(),
         tx=tx,
+        balance=Balance(**c.router),
         ema_decay=c.ema_decay,
         skip_bad=c.on_bad_step == "skip",
     )

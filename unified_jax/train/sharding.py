@@ -11,12 +11,15 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from unified_jax.core.paths import path_name
 
-AXES = ("data", "fsdp", "tensor")
+AXES = ("data", "fsdp", "expert", "tensor")
+ROWS = AXES[:3]  # what the rows of a batch are split over
 
 # First match wins; a spec is aligned to the right, so the scanned layer axis in front needs no mention.
 RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r".*/[qkv]_[^/]+/kernel", ("fsdp", "tensor", None)),
     (r".*/o_[^/]+/kernel", ("tensor", None, "fsdp")),
+    (r".*/experts/(gate|up)/kernel", ("expert", "fsdp", "tensor")),
+    (r".*/experts/down/kernel", ("expert", "tensor", "fsdp")),
     (r".*/(gate|up)/kernel", ("fsdp", "tensor")),
     (r".*/down/kernel", ("tensor", "fsdp")),
     (r".*/(table|codebook)", ("tensor", "fsdp")),
@@ -68,8 +71,8 @@ def placed(shapes: Any, mesh: Mesh) -> Any:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """[micro-batches, rows, ...]: rows are split over data and fsdp."""
-    return NamedSharding(mesh, PartitionSpec(None, ("data", "fsdp")))
+    """[micro-batches, rows, ...]: rows are split over data, fsdp and expert."""
+    return NamedSharding(mesh, PartitionSpec(None, ROWS))
 
 
 def put_batch(batch: Any, sharding: NamedSharding, accumulate: int) -> Any:

@@ -8,6 +8,7 @@ import optax
 
 from unified_jax.core.sequence import Interleaved
 from unified_jax.core.types import Array, Float, PRNGKeyArray
+from unified_jax.objectives.balance import Balance
 from unified_jax.objectives.total import Objective, losses, total
 from unified_jax.train.state import TrainState
 
@@ -21,11 +22,12 @@ def train_step(
     model,
     objectives: Sequence[Objective],
     tx: optax.GradientTransformation,
+    balance: Balance = Balance(),
     ema_decay: float,
     skip_bad: bool = False,
 ) -> tuple[TrainState, dict[str, Array]]:
     """seq: leaves [M B ...], M micro-batches whose gradients are accumulated into one update. rate: what the update is
-    multiplied by, the learning-rate schedule's value.
+    multiplied by, the learning-rate schedule's value. balance: losses of learned routers, where the model has any.
 
     Every stream's loss is divided by its own count over all M * B rows (and, under jit, over all devices). An update
     whose loss or gradient is not finite is left out; unless ``skip_bad``, so is every later one, and the loop stops.
@@ -35,20 +37,28 @@ def train_step(
     counts = _counts(objectives, rng, seq)
 
     def objective(params, i, part):
-        predict = lambda shown: model.apply({"params": params}, shown, method="predict")
+        sown = {}  # what routers report beside the predictions
+
+        def predict(shown):
+            predictions, reports = model.apply({"params": params}, shown, method="predict", mutable=["router"])
+            sown.update(reports)
+            return predictions
+
         sums = losses(predict, objectives, jax.random.fold_in(rng, i), part)
-        return total(sums, objectives, counts), {name: x.total for name, x in sums.items()}
+        routers = balance.losses(sown)
+        loss = total(sums, objectives, counts) + balance.total(routers) / micro
+        return loss, ({name: x.total for name, x in sums.items()}, jax.tree.map(lambda x: x / micro, routers))
 
     def body(carry, x):
         return jax.tree.map(jnp.add, carry, _gradient(objective)(state.params, *x)), None
 
     first = lambda tree: jax.tree.map(lambda x: x[0], tree)
     if micro == 1:
-        (loss, parts), grads = _gradient(objective)(state.params, jnp.int32(0), first(seq))
+        (loss, (parts, routers)), grads = _gradient(objective)(state.params, jnp.int32(0), first(seq))
     else:
         shape = jax.eval_shape(_gradient(objective), state.params, jnp.int32(0), first(seq))
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
-        ((loss, parts), grads), _ = jax.lax.scan(body, zeros, (jnp.arange(micro), seq))
+        ((loss, (parts, routers)), grads), _ = jax.lax.scan(body, zeros, (jnp.arange(micro), seq))
 
     norm = optax.global_norm(grads)
     good = jnp.isfinite(loss) & jnp.isfinite(norm)
@@ -63,6 +73,7 @@ def train_step(
     metrics = {"loss": loss, "grad_norm": norm, "update_norm": optax.global_norm(updates)}
     metrics |= {f"loss/{name}": x / jnp.maximum(counts[name], 1.0) for name, x in parts.items()}
     metrics |= {f"count/{name}": x for name, x in counts.items()}
+    metrics |= {"router/load": routers.load, "router/z": routers.z}
     skipped = state.skipped + ~apply
     state = TrainState(
         step=state.step + 1,
