@@ -65,6 +65,8 @@ def test_the_published_shape_follows_from_ours(form, shape, published):
     "form, shapes, message",
     [
         ("d f", [(2, 3)], "not of the kind"),
+        ("(f d -> d f", [(2, 3)], "not of the kind"),
+        ("[f] d -> d f", [(2, 3), (4, 3)], "does not join"),
         ("f d -> d f g", [(2, 3)], "gives 3 axes"),
         ("f d -> (d f)", [(6,)], "leaves the sizes of d and f open"),
         ("(f g) d -> d f", [(2, 3)], "says nothing of g"),

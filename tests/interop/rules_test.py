@@ -121,6 +121,7 @@ FAULTS = {
     "kv.weight: the parameters' shapes [(4, 16, 2, 4), (5, 16, 2, 4)] do not begin with 1 common axes": dict(
         shapes=SHAPES | {"layer/v": (5, 16, 2, 4)}
     ),
+    "up: the parameters' shapes [(4,)] do not begin with 2 common axes": dict(shapes=SHAPES | {"layer/up": (4,)}),
     "scale: form 'a -> a b' gives 2 axes, but the parameter has 0: ()": dict(
         rules=RULES[:-1] + [Rule("scale", "scale", "a -> a b")]
     ),

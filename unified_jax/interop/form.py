@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import einops
 import numpy as np
 
+from unified_jax.core.types import Shaped
+
 COUNTS = {"two": 2, "three": 3, "four": 4}
 
 _TERM = re.compile(r"\(([^()]*)\)|\[([^][]*)\]|([^][()\s]+)")
@@ -38,14 +40,14 @@ class Form:
     axis: int | None
     counted: bool
 
-    def take(self, published: np.ndarray, part: int) -> np.ndarray:
+    def take(self, published: Shaped[np.ndarray, "..."], part: int) -> Shaped[np.ndarray, "..."]:
         """One parameter's share of a published tensor, a view where possible."""
         if self.axis is not None:
             published = published[(slice(None),) * self.axis + (slice(*self.bounds[part : part + 2]),)]
         ours = einops.rearrange(published, self.forward, **self.sizes[part])
         return ours[part] if self.counted else ours
 
-    def join(self, ours: Sequence[np.ndarray]) -> np.ndarray:
+    def join(self, ours: Sequence[Shaped[np.ndarray, "..."]]) -> Shaped[np.ndarray, "..."]:
         """The published tensor of its parameters' shares: the inverse of ``take``."""
         shares = [np.stack(ours)] if self.counted else ours
         published = [einops.rearrange(x, self.backward, **size) for x, size in zip(shares, self.sizes)]
@@ -57,7 +59,7 @@ def bind(form: str, shapes: Sequence[tuple[int, ...]]) -> Form:
 
     Raises ValueError where the form cannot be read, does not fit a shape, or leaves a size open.
     """
-    if form.count("->") != 1:
+    if form.count("->") != 1 or _TERM.sub("", form.replace("->", "")).strip():
         raise ValueError(f"form {form!r} is not of the kind 'published -> ours'")
     brackets = form.count("[")
     counted = len(shapes) > 1 and not brackets
@@ -74,6 +76,8 @@ def bind(form: str, shapes: Sequence[tuple[int, ...]]) -> Form:
     axis = next((i for i, term in enumerate(_TERM.finditer(form.split("->")[0])) if term[2] is not None), None)
     bounds, shape = (0,), list(published[0])
     if axis is not None:
+        if len({x[:axis] + x[axis + 1 :] for x in published}) > 1:
+            raise ValueError(f"form {form!r} does not join parameters of shapes {list(shapes)}")
         bounds = tuple(sum(x[axis] for x in published[:part]) for part in range(len(published) + 1))
         shape[axis] = bounds[-1]
     forward = form.replace("[", "(").replace("]", ")")
