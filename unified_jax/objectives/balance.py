@@ -1,7 +1,7 @@
 """Balance: what keeps learned routers from using few experts, and their logits small.
 
-    load = E * sum_e (counts_e / tokens) * (probability_e / tokens)      (arXiv:2101.03961, eq. 4 to 6; at balance, top_k)
-    z    = squared_logsumexp / tokens                                    (arXiv:2202.08906, eq. 5)
+load = E * sum_e (counts_e / tokens) * (probability_e / tokens)      (arXiv:2101.03961, eq. 4 to 6; at balance, top_k)
+z    = squared_logsumexp / tokens                                    (arXiv:2202.08906, eq. 5)
 """
 
 import dataclasses
