@@ -37,10 +37,10 @@ def get_config(arg=None):
         "draw/1": 0.5,
         "draw/2": 1.0,
         "edit/1": 0.75,
-        "edit/2": 3.5,
+        "edit/2": 4.25,
         "caption/1": 0.3,
         "caption/2": 0.45,
-        "question/1": 1.2,
+        "question/1": 1.0,
         "question/2": 1.0,
     }
     c.questions = 3  # about one picture: it costs as many slots as two questions do

@@ -41,8 +41,8 @@ grouped_dot.defvjp(lambda x, kernel, sizes: (grouped_dot(x, kernel, sizes), (x, 
 def tiled_dot(
     x: Float[Array, "N D"], kernel: Float[Array, "E D F"], group_sizes: Int[Array, "E"], *, tile: int | None = None
 ) -> Float[Array, "N F"]:
-    """A loop over tiles of rows, each within one group. A group's last tile reads on into the next group, whose own
-    tiles come later and overwrite what it wrote there: a group wastes less than ``tile`` rows, an empty one nothing.
+    """A loop over tiles of rows, each for one group. A group's last tile reads on into the next group, whose own tiles
+    come later and overwrite what it wrote there: a group wastes less than ``tile`` rows, an empty one none.
 
     tile: rows of one product, see ``tile_rows``.
     """
@@ -77,7 +77,8 @@ def _outer(x: Array, y: Array, sizes: Array, tile: int) -> Array:
         inside = (start + jnp.arange(tile) < end)[:, None]
         rows = jnp.where(inside, jax.lax.dynamic_slice_in_dim(x, start, tile), 0)
         cotangent = jax.lax.dynamic_slice_in_dim(y, start, tile)
-        return out.at[group].add(jnp.matmul(rows.T, cotangent, preferred_element_type=jnp.float32))
+        total = out[group] + jnp.matmul(rows.T, cotangent, preferred_element_type=jnp.float32)
+        return jax.lax.dynamic_update_index_in_dim(out, total, group, 0)
 
     return _each_tile(product, jnp.zeros((len(sizes), x.shape[1], y.shape[1])), sizes=sizes, tile=tile)
 
