@@ -1,9 +1,8 @@
-"""Compiles forward and backward of the TPU kernel for the chips named, and prints a line of JSON for each.
+"""Compiles forward and backward of the TPU kernel for each chip@length named, and prints a line of JSON for each.
 
 python tests/nn/kernels/compile_for_tpu.py --chips v5e:2x2 v6e:2x2 --lengths 8192 32768
 """
 
-import argparse
 import json
 import os
 import sys
@@ -55,21 +54,17 @@ def compile_for(chip: str, *, length: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chips", nargs="+", required=True)
-    parser.add_argument("--lengths", nargs="+", type=int, required=True)
-    arguments = parser.parse_args()
-    for chip in arguments.chips:
-        for length in arguments.lengths:
-            try:
-                print(json.dumps(compile_for(chip, length=length)), flush=True)
-            except jax.errors.JaxRuntimeError as error:
-                if "lockfile" not in str(error):
-                    raise
-                sys.exit(
-                    "another process holds libtpu (see `fuser /tmp/libtpu_lockfile`), and only one may at a time: "
-                    "wait for it, or start what needs no TPU with JAX_PLATFORMS=cpu"
-                )
+    for target in sys.argv[1:]:
+        chip, length = target.split("@")
+        try:
+            print(json.dumps(compile_for(chip, length=int(length))), flush=True)
+        except jax.errors.JaxRuntimeError as error:
+            if "lockfile" not in str(error):
+                raise
+            sys.exit(
+                "another process holds libtpu (see `fuser /tmp/libtpu_lockfile`), and only one may at a time: "
+                "wait for it, or start what needs no TPU with JAX_PLATFORMS=cpu"
+            )
 
 
 if __name__ == "__main__":
