@@ -64,11 +64,12 @@ def test_the_parameters_are_exactly_these_float32_and_all_have_gradients(case):
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
 
 
-@pytest.mark.parametrize("make", [GatedMlp, lambda hidden, **options: Mlp(hidden, jax.nn.relu, **options)])
+@pytest.mark.parametrize("make", [GatedMlp, Mlp])
 def test_products_are_in_the_compute_type(make):
-    x = jnp.asarray(draw(2, 5, D))
-    y, variables = make(F, dtype=jnp.bfloat16).init_with_output(jax.random.key(0), x)
-    assert y.dtype == jnp.bfloat16
+    x, inside = jnp.asarray(draw(2, 5, D)), []
+    spy = lambda y: inside.append(y.dtype) or jax.nn.relu(y)
+    y, variables = make(F, spy, dtype=jnp.bfloat16).init_with_output(jax.random.key(0), x)
+    assert {y.dtype, *inside} == {jnp.dtype("bfloat16")} and len(inside) == 1
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 

@@ -252,7 +252,8 @@ def test_the_older_layout_reads_the_same(name):
     assert read_rope(config).attention_factor == newer.attention_factor
 
 
-def test_rope_scaling_that_is_null_is_the_default():
+def test_null_is_the_same_as_not_there():
+    assert read_rope({**SIZES, "rope_theta": 1e5, "head_dim": None}).head_dim == 64
     config = {**SIZES, "rope_theta": 1e5, "rope_scaling": None, "head_dim": 48}
     assert read_rope(config) == dataclasses.replace(read_rope({**config, "rope_scaling": {}}), theta=1e5)
     assert read_rope(config).head_dim == 48
@@ -272,6 +273,7 @@ def test_parameters_listed_by_layer_type():
     [
         ({}, "no 'rope_theta'"),
         ({"rope_parameters": {"rope_type": "default"}}, "no 'rope_theta'"),
+        ({"rope_theta": None}, "no 'rope_theta'"),
         ({"rope_theta": 1e4, "rope_scaling": {"type": "linear"}}, "no 'factor', which rope_type 'linear' needs"),
         ({"rope_theta": 1e4, "rope_scaling": {"type": "spiral"}}, "unknown rope_type 'spiral'; known are default, "),
         ({"rope_theta": 1e4, "rope_scaling": {"type": "dynamic", "factor": 1, "alpha": 9}}, "'alpha', which is not"),
