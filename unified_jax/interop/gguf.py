@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import einops
-import ml_dtypes
+import jax.numpy as jnp
 import numpy as np
 import tokenizers
 
@@ -105,7 +105,7 @@ PACKINGS = {
     2: Packing(32, Q4_0, lambda blocks: _scale(blocks) * (_halves(blocks["codes"]) - 8)),
     3: Packing(32, Q4_1, lambda blocks: _scale(blocks) * _halves(blocks["codes"]) + _scale(blocks, "least")),
     8: Packing(32, Q8_0, lambda blocks: _scale(blocks) * blocks["codes"].astype(np.float32)),
-    30: _plain(ml_dtypes.bfloat16),
+    30: _plain(jnp.bfloat16),
 }
 
 
