@@ -43,6 +43,14 @@ def test_no_visible_pair_is_missed(query, key, window):
         assert not (true & ~np.asarray(found)).any()
 
 
+@pytest.mark.parametrize("window", [1, 4, 5, 6, 9, 10])
+def test_text_in_a_window_visits_exactly_the_non_empty_tiles(window):
+    """The border of the window is that of the rule: one more or one less names other tiles."""
+    text = packed(np.random.default_rng(0), [[("text", 32)]], length=32)
+    true = dense.visible(text, text, window=window).reshape(1, 8, 4, 8, 4).any((2, 4))
+    assert np.array_equal(compiled_visits(ids(text), ids(text), q_tile=4, k_tile=4, window=window), true)
+
+
 @given(slots(12), slots(16), st.integers(1, 20))
 def test_the_rule_of_a_tile_is_the_rule_of_the_mask(query, key, window):
     assert np.array_equal(compiled_rule(query, key), visible(query, key))
