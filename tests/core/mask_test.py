@@ -286,3 +286,15 @@ def test_rows_of_a_batch_are_ruled_apart():
     mask = np.asarray(visible(slots, slots))
     np.testing.assert_array_equal(mask[0, :3, :3], np.tril(np.ones((3, 3), bool)))
     assert mask[1, :3, :3].all()
+
+
+def test_a_window_hides_what_is_far_away_but_never_part_of_the_own_picture():
+    spans = [words(4), words(6, attend="full"), words(4)]
+    seq = pack([[spans]], ONE_LANE, Layout({"main": SLOTS}, {"text": 14}))
+    slots = jax.tree.map(jnp.asarray, seq.lanes["main"])
+    index = [0, 1, 2, 3, *[4] * 6, 5, 6, 7, 8]  # a picture takes one place in the sequence
+    for window in (1, 2, 3, 100):
+        found = np.asarray(visible(slots, slots, window))[0, :14, :14]
+        for q, k in np.ndindex(14, 14):
+            picture = q in range(4, 10) and k in range(4, 10)
+            assert found[q, k] == (picture or 0 <= index[q] - index[k] < window), (window, q, k)

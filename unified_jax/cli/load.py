@@ -13,7 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that say where the model is."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", type=Path, help="folder of a run")
-    source.add_argument("--checkpoint", type=Path, help="folder with config.json, model.safetensors, tokenizer.json")
+    source.add_argument(
+        "--checkpoint",
+        type=Path,
+        help="checkpoint folder, of this library or as published by transformers; or a .gguf file",
+    )
 
 
 def load(arguments: argparse.Namespace) -> tuple[Any, Any]:

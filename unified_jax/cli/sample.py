@@ -1,9 +1,10 @@
-"""Draw a picture from text, describe or question a picture, or edit one.
+"""Draw a picture from text, describe or question a picture, edit one, or have a language model answer.
 
 ujx sample --workdir runs/demo --prompt "a large red circle at the top"
 ujx sample --workdir runs/demo --image picture.png                             (describe)
 ujx sample --workdir runs/demo --image picture.png --prompt "..." --want text  (answer)
 ujx sample --workdir runs/demo --image picture.png --prompt "..." --want image (edit)
+ujx sample --checkpoint SmolLM2.gguf --prompt "What is the capital of France?" (answer, of a model of text only)
 """
 
 import argparse
@@ -17,7 +18,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from unified_jax.cli import load
-from unified_jax.data.document import Document, Image, Text
+from unified_jax.data.document import Document, Image, Part, Text
 from unified_jax.evals.samples import write_document
 from unified_jax.sampling.generate import generate_batch
 
@@ -30,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     load.add_arguments(parser)
     parser.add_argument("--prompt", help="text given to the model")
     parser.add_argument("--image", type=Path, help="picture given to the model, before the text")
-    parser.add_argument("--want", choices=("text", "image"), help="what to produce (default: a picture from text)")
+    parser.add_argument(
+        "--want",
+        choices=("text", "image"),
+        help="what to produce (default: text from a picture; from text a picture, if the model draws)",
+    )
     parser.add_argument("--out", type=Path, default=Path("samples"), help="folder for pictures and sample.json")
     parser.add_argument("--count", type=int, default=1, help="how many samples")
     parser.add_argument("--seed", type=int, default=0)
@@ -50,8 +55,11 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         raise ValueError("sample takes no --config overrides")
     if arguments.count < 1:
         raise ValueError(f"--count must be 1 or more, found {arguments.count}")
-    document = _document(arguments)
+    given = _given(arguments)
     model, params = load.load(arguments)
+    draws = arguments.image is None and "image" in model.family.fills
+    want = arguments.want or ("image" if draws else "text")
+    document = Document([*given, Text(target=True) if want == "text" else Image(target=True)])
     settings = {name: getattr(arguments, name) for name in SETTINGS}
     start = time.perf_counter()
     made = generate_batch(model, params, [document] * arguments.count, rng=jax.random.key(arguments.seed), **settings)
@@ -66,13 +74,11 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     (arguments.out / "sample.json").write_text(json.dumps({"seconds": seconds, "samples": records}, indent=2) + "\n")
 
 
-def _document(arguments: argparse.Namespace) -> Document:
+def _given(arguments: argparse.Namespace) -> list[Part]:
     if arguments.prompt is None and arguments.image is None:
         raise ValueError("give --prompt, --image, or both")
     given = [] if arguments.image is None else [Image(read_image(arguments.image))]
-    given += [] if arguments.prompt is None else [Text(arguments.prompt)]
-    want = arguments.want or ("text" if arguments.image is not None else "image")
-    return Document([*given, Text(target=True) if want == "text" else Image(target=True)])
+    return given + ([] if arguments.prompt is None else [Text(arguments.prompt)])
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -22,6 +22,9 @@ from unified_jax.interop.gguf_tokenizer import read_tokenizer
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
+LENGTH = struct.Struct("<Q")
+
+EMBEDDING = "token_embd.weight"
 
 # GGUF's own names -> those of the published folders.
 NAMES = {
@@ -153,8 +156,11 @@ def _read_scalar(file: BinaryIO, kind: str) -> Any:
 
 
 def _read_string(file: BinaryIO) -> str:
-    length = _read_scalar(file, "Q")
-    return _read_scalar(file, f"{length}s").decode("utf-8")
+    return _read_strings(file, 1)[0]
+
+
+def _read_strings(file: BinaryIO, count: int) -> list[str]:
+    return [file.read(*LENGTH.unpack(file.read(8))).decode("utf-8") for _ in range(count)]
 
 
 def _read_value(file: BinaryIO, kind: int) -> Any:
@@ -162,7 +168,10 @@ def _read_value(file: BinaryIO, kind: int) -> Any:
         return _read_string(file)
     if kind == ARRAY:
         kind, length = struct.unpack("<IQ", file.read(12))
-        return [_read_value(file, kind) for _ in range(length)]
+        if kind == STRING:
+            return _read_strings(file, length)
+        numbers = struct.Struct(f"<{length}{SCALARS[kind]}")
+        return list(numbers.unpack(file.read(numbers.size)))
     return _read_scalar(file, SCALARS[kind])
 
 
@@ -185,17 +194,15 @@ def _stored(path: Path, name: str, *, start: int, info: tuple[tuple[int, ...], i
 def _config(path: Path, metadata: Mapping[str, Any], stored: Mapping[str, Tensor]) -> dict[str, Any]:
     """The fields of a published config.json that the metadata gives."""
     architecture = metadata.get("general.architecture")
-    if architecture != "llama":
-        raise ValueError(
-            f"{path}: architecture {architecture!r}; only 'llama' is known, others order q and k otherwise"
-        )
+    if architecture != "llama":  # others may order the rows of q and k in another way
+        raise ValueError(f"{path}: architecture {architecture!r} is not known; 'llama' is")
     scaling = metadata.get(f"{architecture}.rope.scaling.type", "none")
     if scaling != "none":
         raise ValueError(f"{path}: rotary scaling {scaling!r} is not supported")
     keys = {field: f"{architecture}.{key}" for field, key in FIELDS.items()}
-    absent = [key for key in keys.values() if key not in metadata]
+    absent = [key for key in keys.values() if key not in metadata] + [x for x in (EMBEDDING,) if x not in stored]
     if absent:
-        raise ValueError(f"{path}: the metadata lacks {', '.join(absent)}")
+        raise ValueError(f"{path}: the file lacks {', '.join(absent)}")
     return {
         "model_type": architecture,
         **{field: metadata[key] for field, key in keys.items()},
@@ -203,7 +210,7 @@ def _config(path: Path, metadata: Mapping[str, Any], stored: Mapping[str, Tensor
             "rope_type": "default",
             "rope_theta": metadata.get(f"{architecture}.rope.freq_base", 10_000.0),
         },
-        "vocab_size": stored["token_embd.weight"].shape[0],
+        "vocab_size": stored[EMBEDDING].shape[0],
         "hidden_act": "silu",
         "attention_bias": "blk.0.attn_q.bias" in stored,
         "mlp_bias": "blk.0.ffn_up.bias" in stored,

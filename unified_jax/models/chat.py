@@ -18,7 +18,13 @@ BLANK = Span((("text", np.zeros(1, np.int32)),), fill="text")
 
 def writer(tokenizer: ChatTokenizer) -> Callable[[Document], list[Span]]:
     """The way of writing that fits the tokenizer."""
-    return partial(plain if tokenizer.template is None else turns, tokenizer=tokenizer)
+    return partial(_write, tokenizer=tokenizer, texts=plain if tokenizer.template is None else turns)
+
+
+def _write(document: Document, *, tokenizer: ChatTokenizer, texts: Callable[..., list[Span]]) -> list[Span]:
+    if not all(isinstance(part, Text) for part in document):
+        raise ValueError("this model reads and writes text only: leave pictures out of the document")
+    return texts(document, tokenizer=tokenizer)
 
 
 def plain(document: Document, *, tokenizer: ChatTokenizer) -> list[Span]:

@@ -100,8 +100,8 @@ def from_pretrained(path: str | Path, *, dtype: DTypeLike = "float32", place: Pl
     """(model, params) of a checkpoint folder or a .gguf file.
 
     dtype: of a published model's computation; the library's own layout says it itself. place: gives shapes their
-      shardings, ``lambda shapes: train.sharding.placed(shapes, mesh)``: parameters are then read straight to their
-      shards. Raises FileNotFoundError or ValueError in one clear line.
+      shardings, ``lambda shapes: train.sharding.placed(shapes, mesh)``, to read parameters straight to their shards.
+    Raises FileNotFoundError or ValueError in one clear line.
     """
     path = Path(path)
     place = place or (lambda shapes: shapes)

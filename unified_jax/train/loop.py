@@ -125,9 +125,7 @@ def restore(experiment: Experiment, workdir: str | Path) -> Trained:
     model, mesh = experiment.model(experiment.tokenizer(workdir)), sharding.make_mesh({"fsdp": -1})
     init = partial(_init, model=model, tx=optimizer(c.optimizer))
     shape = jax.eval_shape(init, jax.random.key(0), experiment.given(model))
-    placed = sharding.shardings(shape, mesh)
-    like = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shape, placed)
-    state, progress = checkpoints.restore(like)
+    state, progress = checkpoints.restore(sharding.placed(shape, mesh))
     return Trained(model, state.ema, state.params, int(state.step), progress["seconds"])
 
 

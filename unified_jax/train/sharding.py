@@ -61,6 +61,12 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
     return jax.tree_util.tree_map_with_path(leaf, tree)
 
 
+def placed(shapes: Any, mesh: Mesh) -> Any:
+    """Shapes of a parameter tree or a TrainState -> the same with the shardings that they are to have."""
+    put = lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+    return jax.tree.map(put, shapes, shardings(shapes, mesh))
+
+
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """[micro-batches, rows, ...]: rows are split over data and fsdp."""
     return NamedSharding(mesh, PartitionSpec(None, ("data", "fsdp")))

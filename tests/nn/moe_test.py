@@ -1,0 +1,263 @@
+"""Mixtures of experts: against transformers, against every expert run on every token, and what they cost."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from transformers import MixtralConfig, Qwen2MoeConfig, Qwen3MoeConfig
+from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
+from transformers.models.qwen2_moe.modeling_qwen2_moe import Qwen2MoeSparseMoeBlock
+from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeSparseMoeBlock
+
+from unified_jax.nn.expert_dot import grouped_dot, tile_rows, tiled_dot
+from unified_jax.nn.mlp import GatedMlp
+from unified_jax.nn.moe import Moe, Weighed
+
+E, K, D, F, TOKENS = 6, 2, 16, 24, 30
+
+
+def worst(found, expected) -> float:
+    """The largest difference as a fraction of the largest value."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.shape == expected.shape
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def draw(*shape, seed: int = 0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def params_of(module, x, **given):
+    """Parameters whose router tells tokens apart."""
+    params = module.init(jax.random.key(0), x, **given)["params"]
+    return params | {"router": {"kernel": draw(*params["router"]["kernel"].shape, seed=1)}}
+
+
+def apply(module, params, x, **given):
+    return jax.jit(lambda params, x, given: module.apply({"params": params}, x, **given))(params, x, given)
+
+
+def by_hand(params, x, *, top_k=K, normalize=True, kernel=None):
+    """Every expert on every token, weighted by a softmax from which all but the top_k are struck out."""
+    x, experts = np.asarray(x, np.float64), params["experts"]
+    logits = x @ np.asarray(params["router"]["kernel"] if kernel is None else kernel, np.float64)
+    weight = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    weight = np.where(weight >= np.sort(weight, -1)[..., -top_k, None], weight, 0)
+    if normalize:
+        weight = weight / weight.sum(-1, keepdims=True)
+    gate, up, down = (np.asarray(experts[name]["kernel"], np.float64) for name in ("gate", "up", "down"))
+    a, b = np.einsum("nd,edf->nef", x, gate), np.einsum("nd,edf->nef", x, up)
+    return np.einsum("nef,efd,ne->nd", a / (1 + np.exp(-a)) * b, down, weight)
+
+
+COMMON = dict(
+    hidden_size=D,
+    intermediate_size=F,
+    moe_intermediate_size=F,
+    shared_expert_intermediate_size=20,
+    num_experts=E,
+    num_local_experts=E,
+    num_experts_per_tok=K,
+)
+SHARED = functools.partial(Weighed, functools.partial(GatedMlp, 20))
+
+
+@pytest.mark.parametrize(
+    ("make", "config", "moe"),
+    [
+        (MixtralSparseMoeBlock, MixtralConfig(**COMMON), Moe(E, K, F)),
+        (Qwen3MoeSparseMoeBlock, Qwen3MoeConfig(**COMMON, norm_topk_prob=True), Moe(E, K, F)),
+        (Qwen3MoeSparseMoeBlock, Qwen3MoeConfig(**COMMON, norm_topk_prob=False), Moe(E, K, F, normalize=False)),
+        (Qwen2MoeSparseMoeBlock, Qwen2MoeConfig(**COMMON), Moe(E, K, F, normalize=False, shared=SHARED)),
+    ],
+    ids=["mixtral", "qwen3_moe", "qwen3_moe unnormalised", "qwen2_moe"],
+)
+def test_the_mixtures_of_transformers(make, config, moe):
+    torch.manual_seed(0)
+    block = make(config).eval()
+    for parameter in block.parameters():  # some are created empty
+        torch.nn.init.normal_(parameter, std=0.3)
+    state = {name: jnp.asarray(value.numpy()) for name, value in block.state_dict().items()}
+    gate, up = jnp.split(state["experts.gate_up_proj"].transpose(0, 2, 1), 2, -1)
+    kernel = lambda array: {"kernel": array}
+    params = {
+        "router": kernel(state["gate.weight"].T),
+        "experts": {
+            "gate": kernel(gate),
+            "up": kernel(up),
+            "down": kernel(state["experts.down_proj"].transpose(0, 2, 1)),
+        },
+    }
+    if moe.shared is not None:
+        body = {name: kernel(state[f"shared_expert.{name}_proj.weight"].T) for name in ("gate", "up", "down")}
+        params["shared"] = {"score": kernel(state["shared_expert_gate.weight"].T), "body": body}
+    x = draw(2, 17, D)
+    with torch.no_grad():
+        expected = block(torch.from_numpy(np.asarray(x)))
+    assert worst(apply(moe, params, x), expected) <= 1e-5
+
+
+@pytest.mark.parametrize("grouped", [grouped_dot, tiled_dot, jax.lax.ragged_dot])
+@pytest.mark.parametrize("top_k", [1, K, E])
+def test_a_mixture_is_the_weighted_sum_of_its_chosen_experts(top_k, grouped):
+    moe, x = Moe(E, top_k, F, grouped=grouped), draw(TOKENS, D)
+    params = params_of(moe, x)
+    assert worst(apply(moe, params, x), by_hand(params, x, top_k=top_k)) <= 1e-5
+
+
+def test_with_one_expert_a_mixture_is_a_dense_feed_forward():
+    moe, x = Moe(1, 1, F), draw(3, 10, D)
+    params = params_of(moe, x)
+    dense = jax.tree.map(lambda kernel: kernel[0], params["experts"])
+    assert worst(apply(moe, params, x), apply(GatedMlp(F), dense, x)) <= 1e-6
+
+
+def test_gradients_are_those_of_the_masked_dense_form():
+    moe, x, y = Moe(E, K, F), draw(TOKENS, D), draw(TOKENS, D, seed=2)
+    params = params_of(moe, x)
+
+    def dense(params, x):
+        probability = jax.nn.softmax(x @ params["router"]["kernel"])
+        rank = (probability[:, None] > probability[..., None]).sum(-1)
+        weight = jnp.where(rank < K, probability, 0)
+        weight = weight / weight.sum(-1, keepdims=True)
+        gate, up, down = (params["experts"][name]["kernel"] for name in ("gate", "up", "down"))
+        hidden = jax.nn.silu(jnp.einsum("nd,edf->nef", x, gate)) * jnp.einsum("nd,edf->nef", x, up)
+        return jnp.einsum("nef,efd,ne->nd", hidden, down, weight)
+
+    gradient = lambda f: jax.jit(jax.grad(lambda params, x: (f(params, x) * y).sum(), argnums=(0, 1)))(params, x)
+    found, expected = gradient(lambda params, x: moe.apply({"params": params}, x)), gradient(dense)
+    assert max(jax.tree.leaves(jax.tree.map(worst, found, expected))) <= 1e-5
+    assert all(float(jnp.abs(g).max()) > 0 for g in jax.tree.leaves(found))
+
+
+@pytest.mark.parametrize("tile", [1, 5, 8, None])
+@pytest.mark.parametrize("sizes", [[7, 0, 9, 1], [0, 0, 0, 0], [0, 17, 0, 0], [3, 0, 0, 2]])
+def test_a_tiled_product_is_a_product_for_each_group(sizes, tile):
+    x, kernel, y = draw(17, D), draw(4, D, F, seed=1), draw(17, F, seed=2)
+    groups, inside = np.repeat(np.arange(4), sizes), (np.arange(17) < sum(sizes))[:, None]
+    loss = lambda x, kernel: (jnp.where(inside, tiled_dot(x, kernel, jnp.asarray(sizes), tile=tile), 0) * y).sum()
+    found = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(x, kernel)
+
+    def plain(x, kernel):
+        return sum((x[r] @ kernel[e] * y[r]).sum() for r, e in enumerate(groups)) + 0 * x.sum() + 0 * kernel.sum()
+
+    expected = jax.value_and_grad(plain, argnums=(0, 1))(x, kernel)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, expected)
+
+
+def test_an_expert_that_nobody_chooses_gets_no_gradient_and_harms_nobody():
+    moe, x = Moe(E, K, F), jnp.abs(draw(TOKENS, D))
+    params = params_of(moe, x)
+    params["router"]["kernel"] = params["router"]["kernel"].at[:, 3].set(-100.0)
+    assert worst(apply(moe, params, x), by_hand(params, x)) <= 1e-5
+    grads = jax.jit(jax.grad(lambda params: (moe.apply({"params": params}, x) ** 2).sum()))(params)
+    for kernel in jax.tree.leaves(grads["experts"]):
+        assert float(jnp.abs(kernel[3]).max()) == 0 and float(jnp.abs(kernel[2]).max()) > 0
+
+
+def test_the_order_of_tokens_does_not_matter():
+    moe, x = Moe(E, K, F), draw(TOKENS, D)
+    params, order = params_of(moe, x), np.random.default_rng(3).permutation(TOKENS)
+    assert worst(apply(moe, params, x[order]), apply(moe, params, x)[order]) <= 1e-6
+
+
+def test_ties_go_to_the_first_experts_in_equal_shares():
+    moe, x = Moe(E, K, F), draw(TOKENS, D)
+    params = params_of(moe, x)
+    params["router"]["kernel"] = jnp.zeros((D, E))
+    first = jax.tree.map(lambda kernel: kernel[:K], params["experts"])
+    expected = by_hand({"experts": first}, x, kernel=np.zeros((D, K)))
+    assert worst(apply(moe, params, x), expected) <= 1e-5
+
+
+def test_padding_changes_nothing_for_others_even_where_it_is_not_finite():
+    moe, x = Moe(E, K, F), draw(2, 15, D)
+    valid = jnp.asarray(np.random.default_rng(4).random((2, 15)) < 0.6)
+    params, dirty = params_of(moe, x), jnp.where(valid[..., None], x, jnp.inf)
+
+    def run(params, x):
+        y, sown = moe.apply({"params": params}, x, valid=valid, mutable=["router"])
+        return jnp.where(valid[..., None], y**2, 0).sum(), (y, sown["router"]["router"]["stats"])
+
+    (_, (y, stats)), grads = jax.jit(jax.value_and_grad(run, has_aux=True))(params, x)
+    assert worst(y[valid], by_hand(params, x[valid])) <= 1e-5
+    assert float(jnp.abs(y[~valid]).max()) == 0
+    (_, (y_dirty, stats_dirty)), _ = jax.jit(jax.value_and_grad(run, has_aux=True))(params, dirty)
+    np.testing.assert_array_equal(y_dirty[valid], y[valid])
+    jax.tree.map(np.testing.assert_array_equal, stats_dirty, stats)
+    assert float(stats.tokens) == valid.sum() and float(stats.counts.sum()) == K * valid.sum()
+    alone = jax.jit(jax.grad(lambda params: (moe.apply({"params": params}, x[valid]) ** 2).sum()))(params)
+    assert max(jax.tree.leaves(jax.tree.map(worst, grads, alone))) <= 1e-5
+
+
+def test_every_modality_has_its_own_gate_over_the_same_experts():
+    moe, x = Moe(E, K, F, modalities=3), draw(TOKENS, D)
+    modality = jnp.asarray(np.random.default_rng(5).integers(0, 3, TOKENS), jnp.int32)
+    params = params_of(moe, x, modality=modality)
+    y = apply(moe, params, x, modality=modality)
+    for i, kernel in enumerate(params["router"]["kernel"]):
+        mine = np.asarray(modality) == i
+        assert worst(y[mine], by_hand(params, x[mine], kernel=kernel)) <= 1e-5
+
+
+def test_statistics_are_summed_over_calls_and_cost_nothing_unasked():
+    moe, x = Moe(E, K, F), draw(TOKENS, D)
+    params = params_of(moe, x)
+    stats = lambda x: moe.apply({"params": params}, x, mutable=["router"])[1]["router"]["router"]["stats"]
+
+    def both(moe):
+        moe(x[:10]), moe(x[10:])
+
+    twice = moe.apply({"params": params}, mutable=["router"], method=both)[1]["router"]["router"]["stats"]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), twice, stats(x))
+    assert isinstance(moe.apply({"params": params}, x), jax.Array)
+
+
+def test_the_compute_type_leaves_parameters_and_routing_in_float32():
+    moe, x = Moe(E, K, F, dtype=jnp.bfloat16), draw(TOKENS, D)
+    params = params_of(moe, x)
+    y = apply(moe, params, x)
+    assert y.dtype == jnp.bfloat16 and {p.dtype for p in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    assert worst(y.astype(jnp.float32), by_hand(params, x)) <= 0.03
+
+
+@pytest.mark.parametrize(
+    ("moe", "given", "words"),
+    [
+        (Moe(4, 5, F), {}, "top_k must be 1 to num_experts = 4, found 5"),
+        (Moe(4, 2, F, modalities=2), {}, "2 gate"),
+        (Moe(4, 2, F), {"modality": jnp.zeros(3, jnp.int32)}, "1 gate"),
+    ],
+)
+def test_what_cannot_be_routed_is_said(moe, given, words):
+    with pytest.raises(ValueError, match=words):
+        moe.init(jax.random.key(0), jnp.zeros((3, D)), **given)
+
+
+def flops_of_gradient(module, x) -> float:
+    params = jax.eval_shape(module.init, jax.random.key(0), x)["params"]
+    loss = lambda params, x: (module.apply({"params": params}, x) ** 2).sum()
+    return jax.jit(jax.grad(loss, argnums=(0, 1))).lower(params, x).compile().cost_analysis()["flops"]
+
+
+def test_compiled_for_the_cpu_a_mixture_costs_what_a_dense_layer_of_its_active_size_does(monkeypatch):
+    """Forward and backward. XLA counts the body of a loop once, so the loops over tiles are unrolled for the count,
+    to the most tiles that any routing can need. The router is allowed for by its own products, 6 N D E.
+    """
+    experts, top_k, width, hidden, tokens = 4, 2, 64, 64, 512
+    tile = tile_rows(top_k * tokens, experts)
+    most = (top_k * tokens + experts * (tile - 1)) // tile
+    monkeypatch.setattr(
+        jax.lax, "fori_loop", lambda low, high, body, out: functools.reduce(lambda out, i: body(i, out), range(most), out)
+    )
+    x = jax.ShapeDtypeStruct((tokens, width), jnp.float32)
+    dense = flops_of_gradient(GatedMlp(top_k * hidden), x)
+    mixture = flops_of_gradient(Moe(experts, top_k, hidden), x)
+    router = 6 * tokens * width * experts
+    print(f"mixture / dense, FLOPs of forward and backward: {mixture / dense:.3f}, of which router {router / dense:.3f}")
+    assert dense > 18 * tokens * width * top_k * hidden * 0.99
+    assert 1.0 < mixture / dense <= 1.1 + router / dense
