@@ -63,7 +63,7 @@ class Case:
                 if (weight == weight.flatten()[0]).all():
                     weight.add_(0.1 * noise)
                 else:
-                    weight.copy_((0.05 if weight is embedding else 0.4) * noise)
+                    weight.copy_((0.02 if weight is embedding else 0.25) * noise)
         return model
 
     @property
@@ -82,7 +82,7 @@ CASES = [
     Case("qwen2", transformers.Qwen2ForCausalLM, transformers.Qwen2Config),
     Case("qwen3", transformers.Qwen3ForCausalLM, transformers.Qwen3Config, dict(head_dim=16)),
     Case("phi", transformers.PhiForCausalLM, transformers.PhiConfig),
-    Case("persimmon", transformers.PersimmonForCausalLM, transformers.PersimmonConfig),
+    Case("persimmon", transformers.PersimmonForCausalLM, transformers.PersimmonConfig, dict(num_key_value_heads=4)),
     Case(
         "gemma2",
         transformers.Gemma2ForCausalLM,

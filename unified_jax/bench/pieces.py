@@ -37,7 +37,7 @@ def experts(
     """Learned top-k routing over gated feed-forward experts. Leaves weights and inputs in ``folder``."""
     moe = Moe(num_experts=num_experts, top_k=top_k, hidden=hidden)
     x, cotangent = np.random.default_rng(0).normal(size=(2, rows, length, width)).astype(np.float32)
-    params = moe.init(jax.random.key(0), x)["params"]
+    params = moe.init(jax.random.key(0), jnp.asarray(x))["params"]
     weights = {name: np.asarray(params["experts"][name]["kernel"]) for name in ("gate", "up", "down")}
     np.savez(folder / "moe.npz", x=x, cotangent=cotangent, router=params["router"]["kernel"], **weights)
 
@@ -47,7 +47,7 @@ def experts(
         return y, back(cotangent)
 
     def run() -> list[np.ndarray]:
-        y, (grads, dx) = jax.block_until_ready(both(params, x))
+        y, (grads, dx) = jax.block_until_ready(both(params, jnp.asarray(x)))
         return [np.asarray(y), np.asarray(dx), np.asarray(grads["experts"]["down"]["kernel"])]
 
     return Contender(run, {"parameters": sum(x.size for x in jax.tree.leaves(params))})
