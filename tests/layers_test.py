@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "unified_jax"
 
 # Beside itself, a part may import these; report stands alone and core stands under everything.
 ALLOWED = {
+    "bench": "train models objectives sampling nn data core",
     "evals": "models sampling codecs data core",
     "train": "models codecs objectives data sampling interop core",
     "models": "nn codecs interop sampling data core",

@@ -5,9 +5,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from unified_jax.cli import evaluate, sample, train
+from unified_jax.cli import bench, evaluate, sample, train
 
-COMMANDS = {"train": train, "sample": sample, "evaluate": evaluate}
+COMMANDS = {"train": train, "sample": sample, "evaluate": evaluate, "bench": bench}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
