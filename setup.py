@@ -27,11 +27,11 @@ RUNTIME = [
     "Pillow>=11.1.0,<14",
     "protobuf>=6.31.1,<8",  # tensorflow-datasets uses it without a cap: its 4.9.9 fails at protobuf 7
     "rich>=13.9.4,<16",  # progress bar
-    "safetensors>=0.5.3,<0.9",  # published layouts
+    "safetensors>=0.8.0,<0.9",  # published layouts
     "tensorboardX>=2.6.2.2,<3",
     # Imported by its own source only; brings neither TensorFlow nor anything that imports it.
     "tensorflow-datasets>=4.9.10,<4.10",
-    "tokenizers>=0.21.0,<0.24",
+    "tokenizers>=0.23.1,<0.24",
 ]
 
 NOTEBOOK = ["ipykernel>=6.29,<8"]
@@ -39,6 +39,12 @@ NOTEBOOK = ["ipykernel>=6.29,<8"]
 EXTRAS = {
     "test": [
         *NOTEBOOK,
+        # What published models are compared with: one exact set, since layouts and figures are of a version.
+        "diffusers==0.42.1",
+        "gguf==0.19.0",
+        "torch==2.13.0",
+        "transformers==5.23.0",
+        "transfusion-pytorch==0.20.0",
         "beartype>=0.20.0,<0.24",  # with jaxtyping's import hook: every annotation is checked while tests run
         "hypothesis>=6.120,<7",
         "nbclient>=0.10.2,<0.12",

@@ -25,6 +25,10 @@ hypothesis.settings.register_profile("quick", max_examples=40, deadline=None, de
 hypothesis.settings.load_profile("quick")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--record", action="store_true", help="write parity rows and the README's table of them")
+
+
 def pytest_configure(config):
     # beartype checks a random item of a list; hypothesis does not like to see that inside a strategy.
     config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
@@ -49,6 +53,20 @@ def getkey() -> GetKey:
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def record_parity(request, root):
+    """record_parity(name, reference=..., what=..., worst_relative=..., tolerance=...) notes one row.
+
+    With --record, rows that were measured are written when the session ends, within their tolerance or not.
+    """
+    from parity_table import record
+
+    rows = []
+    yield lambda name, **fields: rows.append({"name": name, **fields, "command": "make parity"})
+    if request.config.getoption("--record"):
+        record(root, rows)
 
 
 @pytest.fixture(scope="session")

@@ -47,8 +47,8 @@ def contest(side, *, ours="quick", peer="slow", needs=None, **fields):
 def test_the_side_that_takes_a_third_of_the_time_is_three_times_as_fast(side):
     (row,), told = contest(side, tolerance=0.0)
     assert row["name"] == "bench:sleep against sleeper" and row["unit"] == "ms" and not told
-    assert 100 <= row["ours"] < 200 and 300 <= row["peer"] < 450
-    assert row["ratio"] == pytest.approx(row["peer"] / row["ours"], abs=0.01)
+    assert row["ours"] >= 100 and row["peer"] >= 300  # a busy machine sleeps longer, never shorter
+    assert row["ratio"] == pytest.approx(row["peer"] / row["ours"], abs=0.01) and row["ratio"] > 1.2
     assert row["ours_facts"] == {"parameters": 1}
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+import transformers
 from transformers import MixtralConfig, Qwen2MoeConfig, Qwen3MoeConfig
 from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 from transformers.models.qwen2_moe.modeling_qwen2_moe import Qwen2MoeSparseMoeBlock
@@ -88,7 +89,7 @@ SHARED = functools.partial(Weighed, functools.partial(GatedMlp, 20))
     ],
     ids=["mixtral", "qwen3_moe", "qwen3_moe unnormalised", "qwen2_moe"],
 )
-def test_the_mixtures_of_transformers(make, config, moe):
+def test_the_mixtures_of_transformers(make, config, moe, record_parity, request):
     torch.manual_seed(0)
     block = make(config).eval()
     for parameter in block.parameters():  # some are created empty
@@ -110,7 +111,15 @@ def test_the_mixtures_of_transformers(make, config, moe):
     x = draw(TOKENS, D)
     with torch.no_grad():
         expected = block(torch.from_numpy(np.array(x))[None])[0]
-    assert worst(apply(moe, params, x), expected) <= 1e-5
+    found = worst(apply(moe, params, x), expected)
+    record_parity(
+        f"moe:{request.node.callspec.id.replace(' ', '-')}",
+        reference=f"transformers {transformers.__version__}, {make.__name__}",
+        what=f"outputs of {TOKENS} tokens",
+        worst_relative=found,
+        tolerance=1e-5,
+    )
+    assert found <= 1e-5
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from decoders import CASES
-from table import shown, table, update_readme
+from parity_table import shown, table, update_readme
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ def persimmon(config: Config, *, dtype: DTypeLike) -> Decoder:
     """``PersimmonForCausalLM``."""
     norm = partial(LayerNorm, config["layer_norm_eps"])
     stack = llama.stack(
-        config,
+        Config({"partial_rotary_factor": 0.5, **config}),  # the reference's own default, which early files leave out
         mlp=partial(Mlp, config["intermediate_size"], find_activation(config["hidden_act"]), dtype=dtype),
         norm=norm,
         qk_norm=norm if config["qk_layernorm"] else None,

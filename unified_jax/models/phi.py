@@ -14,7 +14,7 @@ def phi(config: Config, *, dtype: DTypeLike) -> Decoder:
     """``PhiForCausalLM``."""
     norm = partial(LayerNorm, config["layer_norm_eps"])
     stack = llama.stack(
-        config,
+        Config({"partial_rotary_factor": 0.5, **config}),  # the reference's own default, which early files leave out
         block=ParallelBlock,
         mlp=partial(Mlp, config["intermediate_size"], find_activation(config["hidden_act"]), dtype=dtype),
         norm=norm,

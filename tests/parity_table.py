@@ -1,12 +1,18 @@
-"""The README's table of parity rows, between two markers."""
+"""Recorded parity: experiments/parity/results.json, and the README's table of it, between two markers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from unified_jax.core.files import write_text
+from unified_jax.core.rows import merge_rows
 
 BEGIN, END = "<!-- parity table: written by make parity -->\n", "<!-- end of the parity table -->"
+
+
+def record(root: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replaces the rows of the same names, and renews the README's table."""
+    update_readme(root / "README.md", merge_rows(root / "experiments" / "parity" / "results.json", rows))
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
