@@ -70,7 +70,7 @@ def texts(c):
 
 
 def model(c, tokenizer):
-    return transfusion(tokenizer, **c.model)
+    return transfusion(tokenizer, **c.model.to_dict())
 
 
 def objectives(c):

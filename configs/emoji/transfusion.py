@@ -48,7 +48,7 @@ def texts(c):
 
 
 def model(c, tokenizer):
-    return transfusion(tokenizer, **c.model)
+    return transfusion(tokenizer, **c.model.to_dict())
 
 
 def data(c):

@@ -48,7 +48,7 @@ def step(model, params, seq, balance=Balance(), mesh=None):
 
 @pytest.fixture(scope="module")
 def params(system):
-    return parameters(system[0], jax.random.key(0))
+    return jax.jit(partial(parameters, system[0]))(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")

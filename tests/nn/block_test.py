@@ -116,3 +116,14 @@ def test_a_slot_is_untouched_by_what_it_may_not_see(xs, side, two):
     after, _ = run(module, params, changed, side)
     np.testing.assert_array_equal(join(after)[:, :-1], join(before)[:, :-1])
     assert jnp.abs(after["und"][:, -1] - before["und"][:, -1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("shared", [(), ("attn", "norm")])
+def test_routing_by_lane_costs_what_the_dense_block_costs(shared, xs, side):
+    def flops(module, xs):
+        params = jax.eval_shape(lambda: module.init(jax.random.key(0), xs, None, side)["params"])
+        loss = lambda params, xs: sum(x.sum() for x in module.apply({"params": params}, xs, None, side)[0].values())
+        return jax.jit(jax.grad(loss, (0, 1))).lower(params, xs).compile().cost_analysis()["flops"]
+
+    ratio = flops(block(route=EXPERTS, shared=shared), xs) / flops(block(route={"main": "main"}), {"main": join(xs)})
+    assert 0.9 < ratio < 1.1

@@ -1,0 +1,47 @@
+"""The config's name for attention changes speed and memory, not what is computed."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+
+from unified_jax.data.document import Document, Image, Text
+from unified_jax.data.pack import Layout, pack
+from unified_jax.models.pretrained import parameters
+from unified_jax.models.transfusion import transfusion
+from unified_jax.sampling.generate import generate
+
+OPTIONS = dict(width=32, depth=2, num_heads=4, num_kv_heads=2, hidden=32, patch=4, image_size=(8, 8))
+DOCUMENT = Document([Text("a red circle"), Image(np.full((8, 8, 3), 90, np.uint8), target=True), Text("blue", True)])
+
+
+@pytest.fixture(scope="module")
+def system(tokenizer):
+    make = lambda attention: transfusion(tokenizer, attention=attention, **OPTIONS)
+    params = jax.jit(partial(parameters, make("reference")))(jax.random.key(0))
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    return make, tree.unflatten([x + 0.2 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys)])
+
+
+def test_tiles_predict_what_the_reference_predicts(system):
+    make, params = system
+    found = {}
+    for name in ("reference", "chunked"):
+        model = make(name)
+        layout = Layout({"main": 48}, {"text": 40, "image": 8})
+        seq = pack([[model.family.plan(DOCUMENT)]] * 2, model.family.streams, layout)
+        found[name] = jax.jit(partial(model.apply, method="predict"))({"params": params}, seq)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=2e-5), found["chunked"], found["reference"])
+
+
+def test_tiles_write_against_the_cache_what_the_reference_writes(system):
+    make, params = system
+    write = lambda name: generate(make(name), params, [*DOCUMENT[:2], Text(target=True)], max_tokens=12)[-1].values
+    np.testing.assert_array_equal(write("chunked"), write("reference"))
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones(system):
+    with pytest.raises(ValueError, match="unknown attention 'flash'; choose one of reference, chunked, flash_tpu"):
+        system[0]("flash")
