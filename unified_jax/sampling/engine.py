@@ -19,11 +19,12 @@ from jax.sharding import Mesh
 from unified_jax.core import cache as caches
 from unified_jax.core.sequence import Interleaved
 from unified_jax.core.storage import Plain, Storage
+from unified_jax.core.types import Int
 from unified_jax.data.document import Document, Part
-from unified_jax.data.plan import Cursor
+from unified_jax.data.plan import Cursor, Span
 from unified_jax.sampling.extend import extend
 from unified_jax.sampling.fill import Autoregress, Integrate
-from unified_jax.sampling.prefill import chunk_size, first_chunk, pack_chunk, power_of_two, prefill, used
+from unified_jax.sampling.prefill import CHUNKS, chunk_size, first_chunk, pack_chunk, power_of_two, prefill, used
 from unified_jax.sampling.requests import Job, Request
 from unified_jax.sampling.tick import draw_pictures, write_ids
 from unified_jax.sampling.write import TICK
@@ -40,7 +41,8 @@ class Engine:
 
     model: anything with ``__call__(seq, cache)``, ``read`` and a ``family``. rows: of the cache; a request takes one,
       or two where it is guided. capacity: slots of a row; None lets the cache grow in powers of two, compiling anew.
-    storage: how keys and values are kept. mesh: where the cache lives, if the parameters are sharded.
+    chunks: sizes of prefill, ascending. storage: how keys and values are kept. mesh: where the cache lives, if the
+      parameters are sharded.
     """
 
     def __init__(
@@ -50,14 +52,27 @@ class Engine:
         *,
         rows: int = 8,
         capacity: int | None = None,
+        chunks: Sequence[int] = CHUNKS,
         storage: Storage = Plain(),
         mesh: Mesh | None = None,
     ):
         if rows < 1:
             raise ValueError(f"rows must be 1 or more, found {rows}")
-        self._model, self._params, self._rows, self._limit, self._mesh = model, params, rows, capacity, mesh
+        self._model, self._params, self._rows = model, params, rows
+        self._limit, self._chunks, self._mesh = capacity, chunks, mesh
         seq = pack_chunk([[]] * rows, model.family.streams, cursors=[Cursor() for _ in range(rows)], size=1)
         self._cache = self._place(_empty(model, params, seq=seq, capacity=capacity or SMALLEST, storage=storage))
+
+    def warm_up(self, requests: Sequence[Request]) -> None:
+        """Compiles what serving can need: prefill of every size, and the ticks of ``requests``, one of each kind."""
+        smaller = 0
+        for size in self._chunks:
+            for rows in (1 << i for i in range(power_of_two(self._rows).bit_length())):
+                if smaller < self._cache.capacity:
+                    self._run([[]] * rows, numbers=[], cursors=[], size=size)
+            smaller = size
+        for request in requests:
+            self.generate([request])
 
     def generate(self, requests: Sequence[Request], *, on_part: OnPart | None = None) -> list[Document]:
         """Documents with their blanks filled, in the order of the requests.
@@ -94,15 +109,23 @@ class Engine:
     def _prefill(self, serving: Sequence[Job]) -> None:
         """Runs and commits whatever is given, a chunk of every row at a time."""
         while rows := [row for job in serving for row in job.rows if row.todo]:
-            size = chunk_size([row.todo for row in rows])
+            size = chunk_size([row.todo for row in rows], chunks=self._chunks)
             chunks, left = zip(*(first_chunk(row.todo, size) for row in rows))
-            idle = power_of_two(len(rows)) - len(rows)
-            cursors = [row.cursor for row in rows] + [Cursor() for _ in range(idle)]
-            numbers = np.array([row.number for row in rows] + [self._rows] * idle, np.int32)
-            seq = pack_chunk([*chunks, *[[]] * idle], self._model.family.streams, cursors=cursors, size=size)
-            self._cache = self._place(prefill(self._model, self._params, cache=self._cache, seq=seq, rows=numbers))
-            for row, spans, n in zip(rows, left, used(seq)):
+            padded = [*chunks, *[[]] * (power_of_two(len(rows)) - len(rows))]
+            lengths = self._run(padded, numbers=[r.number for r in rows], cursors=[r.cursor for r in rows], size=size)
+            for row, spans, n in zip(rows, left, lengths):
                 row.todo, row.length = spans, row.length + int(n)
+
+    def _run(
+        self, chunks: Sequence[list[Span]], *, numbers: list[int], cursors: list[Cursor], size: int
+    ) -> Int[np.ndarray, "b"]:
+        """Commits a chunk to each of the rows with these numbers; by how much each grew. Further chunks are idle."""
+        idle = len(chunks) - len(numbers)
+        cursors = [*cursors, *(Cursor() for _ in range(idle))]
+        seq = pack_chunk(chunks, self._model.family.streams, cursors=cursors, size=size)
+        rows = np.array([*numbers, *[self._rows] * idle], np.int32)
+        self._cache = self._place(prefill(self._model, self._params, cache=self._cache, seq=seq, rows=rows))
+        return used(seq)
 
     def _tick(self, serving: Sequence[Job], *, waiting: bool, on_part: OnPart | None) -> list[Job]:
         """Some work for the group of jobs that has the most rows; the jobs that it finished."""

@@ -29,8 +29,8 @@ def prefill(model: Any, params: Any, *, cache: Cache, seq: Interleaved, rows: In
     return commit(cache, output.kv, output.slots, rows=rows)
 
 
-def chunk_size(rows: Sequence[list[Span]], *, chunks: Sequence[int] = CHUNKS) -> int:
-    """Slots of the next chunk of documents with these spans left to run."""
+def chunk_size(rows: Sequence[list[Span]], *, chunks: Sequence[int]) -> int:
+    """Slots of the next chunk, one of ``chunks`` if it can be, of documents with these spans left to run."""
     longest = max(count(spans) for spans in rows)
     whole = max(0 if _may_cut(spans[0]) else count(spans[:1]) for spans in rows)
     need = max(min(longest, chunks[-1]), whole)
