@@ -10,8 +10,10 @@ from unified_jax.data.pack import Layout, pack
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.models.pretrained import parameters
 from unified_jax.models.transfusion import transfusion
-from unified_jax.sampling import generate as engine
+from unified_jax.sampling.draw import draw as draw_loop
 from unified_jax.sampling.generate import generate, generate_batch
+from unified_jax.sampling.prefill import prefill
+from unified_jax.sampling.write import write as write_loop
 
 WORDS = ["red green blue circle square what colour is it", "a large red circle and a small blue square"]
 
@@ -137,10 +139,11 @@ def test_nothing_compiles_again_after_warm_up(system):
     settings = dict(steps=2, max_tokens=8, guidance_scale=2.0)
     for documents in requests(4):
         generate_batch(model, params, documents, **settings)
-    compiled = engine._run._cache_size(), engine._prefill._cache_size()
+    programs = lambda: [loop._cache_size() for loop in (prefill, write_loop, draw_loop)]
+    compiled = programs()
     for documents in requests(20):
         generate_batch(model, params, documents, **settings)
-    assert (engine._run._cache_size(), engine._prefill._cache_size()) == compiled
+    assert programs() == compiled
 
 
 def test_max_tokens_bounds_the_text_and_sampling_follows_the_key(system):

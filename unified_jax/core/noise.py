@@ -55,7 +55,7 @@ def logit_normal(rng: PRNGKeyArray, shape: tuple[int, ...], *, mean: float = 0.0
     return jax.nn.sigmoid(mean + std * jax.random.normal(rng, shape))
 
 
-def shift(t: Float[Array, "..."], factor: float) -> Float[Array, "..."]:
+def shift(t: Float[Array, "..."], factor: Float[Array, "..."] | float) -> Float[Array, "..."]:
     """Moves times towards noise: factor t / (1 + (factor - 1) t) (SD3, arXiv:2403.03206, eq. 23)."""
     return factor * t / (1 + (factor - 1) * t)
 

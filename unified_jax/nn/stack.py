@@ -53,7 +53,8 @@ class Stack(nn.Module):
         side = Side(self.rope(slots.pos), slots, cache.slots if cache is not None else None)
 
         def layer(block, xs, each):
-            past, window = each
+            stored, window = each
+            past = cache.storage.decode(stored) if cache is not None else None
             return block(xs, past, side, window=window)
 
         if self.remat != "none":

@@ -1,0 +1,58 @@
+"""Draw: pictures in all rows at once, each by integrating the path's velocity from noise to data; one jitted loop.
+
+Nothing is committed. Rows may take different numbers of steps; one that has arrived stands still.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from unified_jax.core.cache import Cache
+from unified_jax.core.sequence import Interleaved
+from unified_jax.core.types import Array, Float, Leaf
+from unified_jax.sampling import solvers
+from unified_jax.sampling.extend import extend
+from unified_jax.sampling.guidance import guide
+
+STEPS = 64  # timetables have room for this many steps times a power of two
+
+
+@struct.dataclass
+class Brushes:
+    """How every row draws, [B] each.
+
+    key: of the blank; the noise comes from it. steps, shift: of its times. scale, null: as in ``guide``. lead: the row
+    whose velocity this one takes: itself, or for a null row the conditioned one.
+    """
+
+    key: Leaf
+    steps: Leaf
+    shift: Leaf
+    scale: Leaf
+    null: Leaf
+    lead: Leaf
+
+
+@partial(jax.jit, static_argnames=("model", "fill", "most"))
+def draw(
+    model: Any, params: Any, *, fill: Any, cache: Cache, blank: Interleaved, brushes: Brushes, most: int
+) -> Float[Array, "B N P"]:
+    """Clean values of every row's picture.
+
+    fill: the ``Integrate`` fill. blank: a batch holding just the pictures; rows without one are empty. most: room of
+    the timetable, at least every row's steps.
+    """
+    payload = blank.streams[fill.stream]
+    noise = jax.vmap(lambda key: jax.random.normal(key, payload.values.shape[1:]))(brushes.key)
+
+    def velocity(x, t):
+        time = jnp.broadcast_to(t[:, None], payload.time.shape)
+        predictions, *_ = extend(model, params, seq=blank.put(fill.stream, values=x, time=time), cache=cache)
+        output = fill.path.velocity(predictions[fill.stream], x, time)
+        return guide(output, brushes.scale, null=brushes.null)[brushes.lead]
+
+    times = solvers.timetable(brushes.steps, brushes.shift, most=most)
+    return solvers.euler(velocity, noise, times, steps=brushes.steps.max())

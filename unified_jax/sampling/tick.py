@@ -1,0 +1,156 @@
+"""Tick: one call of a jitted loop for all jobs of a group, from the jobs' own numbers to their results.
+
+The host's numbers are the truth; they become arrays with an entry for each row of the cache at every tick. Rows of no
+job in the group stay inactive.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from unified_jax.core.cache import Cache
+from unified_jax.data.document import Part
+from unified_jax.data.pack import Layout, pack
+from unified_jax.data.plan import Cursor, count
+from unified_jax.sampling.choose import ALL
+from unified_jax.sampling.draw import STEPS, Brushes, draw
+from unified_jax.sampling.fill import Autoregress
+from unified_jax.sampling.prefill import power_of_two
+from unified_jax.sampling.requests import Job, Row
+from unified_jax.sampling.write import Manners, Pens, write
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A filled blank: its values [n ...], and its text where a stop string cut it."""
+
+    job: Job
+    values: np.ndarray
+    text: str | None = None
+
+    def put(self) -> Part:
+        """Puts the result into its document; returns what is new of it."""
+        return self.job.answer(self.values, self.text)
+
+
+def write_ids(
+    model: Any, params: Any, *, cache: Cache, jobs: Sequence[Job], steps: int, enough: int
+) -> tuple[list[Result], Cache]:
+    """Up to ``steps`` more ids in every job; the call ends early when ``enough`` rows have come to an end."""
+    spread, fills = _Spread(jobs, len(cache.length)), _fills_of(model, jobs[0].fill.stream)
+    lead, steering, null = spread(_lead), spread(lambda job, row: job.fill.picture, 0), spread(_null)
+    pens = Pens(
+        id=spread(lambda job, row: job.ids[-1] if job.ids else row.lead[0].parts[0][1][-1], 0),
+        block=spread(lambda job, row: row.cursor.block + len(job.ids), 0),
+        index=spread(lambda job, row: row.cursor.index + len(job.ids), 0),
+        at=spread(lambda job, row: len(job.ids), 0),
+        active=spread(lambda job, row: True, False),
+    )
+    manners = Manners(
+        key=spread.keys(),
+        fill=spread(lambda job, row: fills.index(job.fill), 0),
+        limit=spread(lambda job, row: job.fill.room(job.settings), 1),
+        temperature=spread(_temperature, 0.0),
+        top_k=spread(lambda job, row: job.settings.top_k or ALL, ALL),
+        top_p=spread(lambda job, row: job.settings.top_p or 1.0, 1.0),
+        scale=spread(lambda job, row: job.settings.guidance_scale, 1.0),
+        null=np.where(steering, null, np.arange(len(null))),
+        lead=lead,
+    )
+    ids, after, cache = write(
+        model,
+        params,
+        fills=fills,
+        cache=cache,
+        pens=pens,
+        manners=manners,
+        steps=np.int32(steps),
+        enough=np.int32(enough),
+    )
+    ids, at, active = np.asarray(ids), np.asarray(after.at), np.asarray(after.active)
+    results = []
+    for job in jobs:
+        number = job.rows[0].number
+        job.ids.extend(ids[number, : at[number] - len(job.ids)].tolist())
+        if result := _result(job, done=not active[number]):
+            results.append(result)
+    return results, cache
+
+
+def draw_pictures(
+    model: Any, params: Any, *, cache: Cache, jobs: Sequence[Job], steps: int, enough: int
+) -> tuple[list[Result], Cache]:
+    """The pictures of every job, whole; a solver is not interrupted."""
+    spread, fill, streams = _Spread(jobs, len(cache.length)), jobs[0].fill, model.family.streams
+    blanks, cursors = [[] for _ in cache.length], [Cursor() for _ in cache.length]
+    for job in jobs:
+        for row in job.rows:
+            blanks[row.number], cursors[row.number] = [row.blank], row.cursor
+    size = count([jobs[0].rows[0].blank])
+    layout = Layout({streams[fill.stream].lane: size}, {fill.stream: size})
+    brushes = Brushes(
+        key=spread.keys(),
+        steps=spread(lambda job, row: job.settings.steps, 1),
+        shift=spread(lambda job, row: job.settings.shift, 1.0),
+        scale=spread(lambda job, row: job.settings.guidance_scale, 1.0),
+        null=spread(_null),
+        lead=spread(_lead),
+    )
+    most = STEPS * power_of_two(-(-int(brushes.steps.max()) // STEPS))
+    blank = pack([[spans] for spans in blanks], streams, layout, cursors=cursors)
+    values = np.asarray(draw(model, params, fill=fill, cache=cache, blank=blank, brushes=brushes, most=most))
+    return [Result(job, values[job.rows[0].number]) for job in jobs], cache
+
+
+class _Spread:
+    """Numbers of jobs and their rows as one array with an entry for each row of the cache."""
+
+    def __init__(self, jobs: Sequence[Job], rows: int):
+        self._pairs, self._rows = [(job, row) for job in jobs for row in job.rows], rows
+
+    def __call__(self, value: Callable[[Job, Row], Any], idle: Any = None) -> np.ndarray:
+        """idle: of rows that no job has; their own number unless given."""
+        numbers = np.arange(self._rows, dtype=np.int32) if idle is None else np.full(self._rows, idle)
+        for job, row in self._pairs:
+            numbers[row.number] = value(job, row)
+        return numbers
+
+    def keys(self) -> jax.Array:
+        job, _ = self._pairs[0]
+        data = np.zeros((self._rows, *jax.random.key_data(job.key).shape), np.uint32)
+        for job, row in self._pairs:
+            data[row.number] = jax.random.key_data(job.key)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(job.key))
+
+
+def _lead(job: Job, row: Row) -> int:
+    return job.rows[0].number
+
+
+def _null(job: Job, row: Row) -> int:
+    return job.rows[-1].number
+
+
+def _temperature(job: Job, row: Row) -> float:
+    return job.settings.image_temperature if job.fill.picture else job.settings.temperature
+
+
+def _fills_of(model: Any, stream: str) -> tuple[Autoregress, ...]:
+    """The family's fills that write this stream, which one program serves."""
+    fills = model.family.fills.values()
+    return tuple(fill for fill in fills if isinstance(fill, Autoregress) and fill.stream == stream)
+
+
+def _result(job: Job, *, done: bool) -> Result | None:
+    """What a job has written, if that is all of it. Its rows then hold every kept id but, at most, the last."""
+    ids = job.ids[:-1] if done and job.ids[-1] in job.fill.stop else job.ids
+    early = job.transcript.end(ids) if job.transcript is not None else None
+    if not done and early is None:
+        return None
+    kept, text = early or (len(ids), None)
+    for row in job.rows:
+        row.wrote(min(len(job.ids), kept + 1))
+    return Result(job, np.asarray(ids[:kept], np.int32), text)
