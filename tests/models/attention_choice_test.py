@@ -28,12 +28,13 @@ def system(tokenizer):
 def test_tiles_predict_what_the_reference_predicts(system):
     make, params = system
     found = {}
-    for name in ("reference", "chunked"):
+    for name in ("reference", "chunked", "auto"):
         model = make(name)
         layout = Layout({"main": 48}, {"text": 40, "image": 8})
         seq = pack([[model.family.plan(DOCUMENT)]] * 2, model.family.streams, layout)
         found[name] = jax.jit(partial(model.apply, method="predict"))({"params": params}, seq)
-    jax.tree.map(partial(np.testing.assert_allclose, atol=2e-5), found["chunked"], found["reference"])
+    for name in ("chunked", "auto"):
+        jax.tree.map(partial(np.testing.assert_allclose, atol=2e-5), found[name], found["reference"])
 
 
 def test_tiles_write_against_the_cache_what_the_reference_writes(system):

@@ -4,11 +4,11 @@ ujx sample --workdir runs/demo --prompt "a large red circle at the top"
 ujx sample --workdir runs/demo --image picture.png                             (describe)
 ujx sample --workdir runs/demo --image picture.png --prompt "..." --want text  (answer)
 ujx sample --workdir runs/demo --image picture.png --prompt "..." --want image (edit)
-ujx sample --checkpoint SmolLM2.gguf --prompt "What is the capital of France?" (answer, of a model of text only)
+ujx sample --checkpoint MODEL --prompt "What is the capital of France?"        (answer, of a model of text only)
+ujx sample --checkpoint MODEL --chat                                           (talk, a line at a time)
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -17,10 +17,11 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from unified_jax.cli import load
+from unified_jax.cli import chat, load
 from unified_jax.data.document import Document, Image, Part, Text
 from unified_jax.evals.samples import write_document
 from unified_jax.sampling.generate import generate_batch
+from unified_jax.train.metrics import write_json
 
 SETTINGS = ("steps", "guidance_scale", "temperature", "top_k", "top_p", "max_tokens")
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     load.add_arguments(parser)
     parser.add_argument("--prompt", help="text given to the model")
     parser.add_argument("--image", type=Path, help="picture given to the model, before the text")
+    parser.add_argument("--chat", action="store_true", help="answer line after line of standard input")
     parser.add_argument(
         "--want",
         choices=("text", "image"),
@@ -55,14 +57,18 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         raise ValueError("sample takes no --config overrides")
     if arguments.count < 1:
         raise ValueError(f"--count must be 1 or more, found {arguments.count}")
-    given = _given(arguments)
+    given, rng = _given(arguments), jax.random.key(arguments.seed)
     model, params = load.load(arguments)
+    settings = {name: getattr(arguments, name) for name in SETTINGS}
+    if arguments.chat:
+        talked = chat.converse(model, params, chat.typed(), given=given, rng=rng, **settings)
+        write_json(arguments.out / "sample.json", {"conversation": write_document(arguments.out, "chat", talked)})
+        return
     draws = arguments.image is None and "image" in model.family.fills
     want = arguments.want or ("image" if draws else "text")
     document = Document([*given, Text(target=True) if want == "text" else Image(target=True)])
-    settings = {name: getattr(arguments, name) for name in SETTINGS}
     start = time.perf_counter()
-    made = generate_batch(model, params, [document] * arguments.count, rng=jax.random.key(arguments.seed), **settings)
+    made = generate_batch(model, params, [document] * arguments.count, rng=rng, **settings)
     seconds = time.perf_counter() - start
     records = []
     for i, result in enumerate(made):
@@ -70,13 +76,12 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         records.append({"output": parts, "seed": arguments.seed, **settings})
         for part in parts:
             print(part.get("text", str(arguments.out / part.get("image", ""))))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "sample.json").write_text(json.dumps({"seconds": seconds, "samples": records}, indent=2) + "\n")
+    write_json(arguments.out / "sample.json", {"seconds": seconds, "samples": records})
 
 
 def _given(arguments: argparse.Namespace) -> list[Part]:
-    if arguments.prompt is None and arguments.image is None:
-        raise ValueError("give --prompt, --image, or both")
+    if arguments.prompt is None and arguments.image is None and not arguments.chat:
+        raise ValueError("give --prompt, --image, both, or --chat")
     given = [] if arguments.image is None else [Image(read_image(arguments.image))]
     return given + ([] if arguments.prompt is None else [Text(arguments.prompt)])
 

@@ -8,6 +8,7 @@ from unified_jax.nn.attention import Attention, attend_visible, in_parts
 from unified_jax.nn.block import Block
 from unified_jax.nn.expert_dispatch import over_mesh
 from unified_jax.nn.kernels import chunked, flash_gpu, flash_tpu
+from unified_jax.nn.kernels.by_platform import by_platform
 from unified_jax.nn.kernels.per_device import per_device
 from unified_jax.nn.mlp import GatedMlp
 from unified_jax.nn.moe import Moe
@@ -22,6 +23,7 @@ ATTENTION: Mapping[str, Attention] = {
     "chunked": in_parts(chunked.attend),
     "flash_tpu": in_parts(per_device(flash_tpu.attend)),
     "flash_gpu": in_parts(per_device(flash_gpu.attend)),
+    "auto": in_parts(per_device(by_platform)),
 }
 
 

@@ -22,7 +22,7 @@ def per_device(kernel: Callable[..., Partial]) -> Callable[..., Partial]:
     """
 
     def attend(
-        q: Array, *, k: Array, v: Array, query: Slots, key: Slots, window: Array | int | None = None, **options: Any
+        q: Array, k: Array, v: Array, *, query: Slots, key: Slots, window: Array | int | None = None, **options: Any
     ) -> Partial:
         mesh = jax.sharding.get_abstract_mesh()
         if mesh.empty or mesh.size == 1:
