@@ -24,7 +24,7 @@ ALLOWED = {
     "core": "",
 }
 FREE = {"cli"}  # may import anything
-FORBIDDEN = {"torch", "transformers", "tensorflow"}
+FORBIDDEN = {"torch", "transformers", "diffusers", "gguf", "tensorflow"}
 TFDS_ONLY = {"data/sources/tfds.py", "data/sources/emoji_tfds.py"}
 
 

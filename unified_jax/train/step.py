@@ -47,18 +47,19 @@ def train_step(
         sums = losses(predict, objectives, jax.random.fold_in(rng, i), part)
         routers = balance.losses(sown)
         loss = total(sums, objectives, counts) + balance.total(routers) / micro
-        return loss, ({name: x.total for name, x in sums.items()}, jax.tree.map(lambda x: x / micro, routers))
+        reports = {"router/load": routers.load / micro, "router/z": routers.z / micro} if sown else {}
+        return loss, ({name: x.total for name, x in sums.items()}, reports)
 
     def body(carry, x):
         return jax.tree.map(jnp.add, carry, _gradient(objective)(state.params, *x)), None
 
     first = lambda tree: jax.tree.map(lambda x: x[0], tree)
     if micro == 1:
-        (loss, (parts, routers)), grads = _gradient(objective)(state.params, jnp.int32(0), first(seq))
+        (loss, (parts, reports)), grads = _gradient(objective)(state.params, jnp.int32(0), first(seq))
     else:
         shape = jax.eval_shape(_gradient(objective), state.params, jnp.int32(0), first(seq))
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
-        ((loss, (parts, routers)), grads), _ = jax.lax.scan(body, zeros, (jnp.arange(micro), seq))
+        ((loss, (parts, reports)), grads), _ = jax.lax.scan(body, zeros, (jnp.arange(micro), seq))
 
     norm = optax.global_norm(grads)
     good = jnp.isfinite(loss) & jnp.isfinite(norm)
@@ -73,7 +74,7 @@ def train_step(
     metrics = {"loss": loss, "grad_norm": norm, "update_norm": optax.global_norm(updates)}
     metrics |= {f"loss/{name}": x / jnp.maximum(counts[name], 1.0) for name, x in parts.items()}
     metrics |= {f"count/{name}": x for name, x in counts.items()}
-    metrics |= {"router/load": routers.load, "router/z": routers.z}
+    metrics |= reports
     skipped = state.skipped + ~apply
     state = TrainState(
         step=state.step + 1,
