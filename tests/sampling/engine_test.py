@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from unified_jax.core.storage import Int8, Plain
-from unified_jax.data.document import Image, Text
+from unified_jax.data.document import Document, Image, Text
+from unified_jax.data.pack import Layout, pack
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.models.pretrained import parameters
 from unified_jax.models.transfusion import transfusion
@@ -182,3 +183,23 @@ def test_a_guided_request_needs_two_rows(system):
     guided = Request([Text("red"), Image(target=True)], jax.random.key(0), Settings(guidance_scale=2.0))
     with pytest.raises(ValueError, match="takes 2 rows, the engine has 1"):
         Engine(*system, rows=1, capacity=64).generate([guided])
+
+
+def test_a_guided_picture_after_a_guided_text_is_the_plain_loop_without_a_cache(system, engine):
+    """Both versions read the text that the conditioned one wrote, and both denoise the same picture."""
+    (model, params), key, steps, scale = system, jax.random.key(3), 3, 2.5
+    asked = [Text("red circle"), Text(target=True), Image(target=True)]
+    _, text, drawn = engine.generate([Request(asked, key, Settings(steps=steps, guidance_scale=scale, max_tokens=6))])[
+        0
+    ]
+    after_text, _ = jax.random.split(key)
+    x = jax.random.normal(jax.random.split(after_text)[1], (4, 48))
+    layout = Layout({"main": 64}, {"text": 60, "image": 4})
+    predict = jax.jit(lambda seq: model.apply({"params": params}, seq, method="predict")["image"])
+    for t in [1.0, 2 / 3, 1 / 3]:
+        document = Document([asked[0], text, Image(values=np.asarray(x).reshape(2, 2, 48), target=True)])
+        plans = [[model.family.write(version)] for version in (document, model.family.null(document))]
+        seq = pack(plans, model.family.streams, layout)
+        clean, null = predict(seq.put("image", time=np.full((2, 4), t, np.float32)))
+        x = x - (x - (null + scale * (clean - null))) / t / steps
+    np.testing.assert_allclose(drawn.values.reshape(4, 48), x, atol=2e-3 * float(jnp.abs(x).max()))
