@@ -3,7 +3,7 @@
     out[r] = x[r] @ kernel[e]   for the rows r of group e;  rows after the last group belong to no expert
 
 On TPU and GPU this is ``jax.lax.ragged_dot``. On CPU, XLA lowers that to one masked dense product for each expert, E
-times the work; ``tiled_dot`` does only the work there is.
+times the work; ``tiled_dot`` does only the work there is. For some TPUs the same holds of ``expert_kernel.kernel_dot``.
 """
 
 import functools
