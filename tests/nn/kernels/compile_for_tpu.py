@@ -45,10 +45,12 @@ def compile_for(chip: str, *, length: int) -> dict:
     step = jax.shard_map(value_and_gradients, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
     start = time.perf_counter()
     compiled = jax.jit(step).lower(q, k, k, slots, array(jnp.int32), q).compile()
+    memory = compiled.memory_analysis()
     return {
         "chip": chip,
         "length": length,
-        "temporary_bytes": compiled.memory_analysis().temp_size_in_bytes,
+        "temporary_bytes": memory.temp_size_in_bytes,
+        "array_bytes": memory.argument_size_in_bytes + memory.output_size_in_bytes,
         "compile_s": round(time.perf_counter() - start, 1),
     }
 

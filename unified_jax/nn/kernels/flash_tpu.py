@@ -57,7 +57,7 @@ def attend(
 class _Side(NamedTuple):
     """Queries or keys in the grid (batch, head, step, head of the group): which block of their arrays a step reads.
 
-    number: entry of the list -> tile.  head: (head, head of the group) -> head of the array.
+    number: (row of the batch, step, entries) -> tile.  head: (head, head of the group) -> head of the array.
     """
 
     tile: int
@@ -65,40 +65,41 @@ class _Side(NamedTuple):
     head: Callable
 
     def matrix(self, channels: int) -> pl.BlockSpec:
-        index = lambda b, h, n, g, entries, *_: (b, self.head(h, g), self.number(entries[b, n]), 0)
+        index = lambda b, h, n, g, entries, *_: (b, self.head(h, g), self.number(b, n, entries), 0)
         return pl.BlockSpec((None, None, self.tile, channels), index)
 
     def statistics(self, count: int) -> pl.BlockSpec:
-        index = lambda b, h, n, g, entries, *_: (b, self.head(h, g), 0, self.number(entries[b, n]))
+        index = lambda b, h, n, g, entries, *_: (b, self.head(h, g), 0, self.number(b, n, entries))
         return pl.BlockSpec((None, None, count, self.tile), index)
 
     def ids(self) -> pl.BlockSpec:
-        return pl.BlockSpec((None, 4, self.tile), lambda b, h, n, g, entries, *_: (b, 0, self.number(entries[b, n])))
+        return pl.BlockSpec((None, 4, self.tile), lambda b, h, n, g, entries, *_: (b, 0, self.number(b, n, entries)))
 
 
 def _along_keys(sizes, visit, group):
     """(queries, keys) where each row of the list is a query tile and each head has a pass of its own."""
-    columns = visit.shape[2]
-    return (
-        _Side(sizes.q_tile, lambda entry: (entry >> BITS) // columns, lambda h, g: h),
-        _Side(sizes.k_tile, lambda entry: (entry >> BITS) % columns, lambda h, g: h // group),
-    )
+    row, column = _row_and_column(visit)
+    return _Side(sizes.q_tile, row, lambda h, g: h), _Side(sizes.k_tile, column, lambda h, g: h // group)
 
 
 def _along_queries(sizes, visit, group):
     """(queries, keys) where each row of the list is a key tile, which all heads of the group read in turn."""
-    columns = visit.shape[2]
-    return (
-        _Side(sizes.q_tile, lambda entry: (entry >> BITS) % columns, lambda h, g: h * group + g),
-        _Side(sizes.k_tile, lambda entry: (entry >> BITS) // columns, lambda h, g: h),
-    )
+    row, column = _row_and_column(visit)
+    return _Side(sizes.q_tile, column, lambda h, g: h * group + g), _Side(sizes.k_tile, row, lambda h, g: h)
+
+
+def _row_and_column(visit):
+    _, rows, columns = visit.shape
+    tile = lambda b, n, entries: entries[b * rows * columns + n] >> BITS
+    return lambda *step: tile(*step) // columns, lambda *step: tile(*step) % columns
 
 
 def _call(kernel, *, operands, visit, window, heads, interpret, in_specs, out_specs, out_shape, scratch, group=1):
     """Runs ``kernel(entries, window or None, *operands, *outputs, *scratch)`` over the visited tiles."""
     plan = flat(visit)
     _check_room(plan.entries)
-    scalars = (plan.entries,) if window is None else (plan.entries, window)
+    entries = plan.entries.reshape(-1)  # two axes would be padded to whole registers
+    scalars = (entries,) if window is None else (entries, window)
     body = kernel if window is not None else lambda entries, *refs: kernel(entries, None, *refs)
     grid = pltpu.PrefetchScalarGridSpec(
         num_scalar_prefetch=len(scalars),
@@ -196,8 +197,14 @@ def _id_columns(columns):
     return Ids(*(columns[:, n : n + 1] for n in range(4)))
 
 
+def _entry(entries):
+    """Of this step, from the lists of all rows of the batch one after another."""
+    length = entries.shape[0] // pl.num_programs(0)
+    return entries[pl.program_id(0) * length + pl.program_id(2)]
+
+
 def _forward_kernel(sizes, entries, window, q, k, v, q_ids, k_ids, out, lse, q_columns, total_out, top, total):
-    entry = entries[pl.program_id(0), pl.program_id(2)]
+    entry = _entry(entries)
 
     @pl.when(entry & FIRST != 0)
     def _():
@@ -223,7 +230,7 @@ def _forward_kernel(sizes, entries, window, q, k, v, q_ids, k_ids, out, lse, q_c
 
 
 def _dq_kernel(sizes, entries, window, q, k, v, dout, stats, q_ids, k_ids, dq, q_columns, stat_columns, total):
-    entry = entries[pl.program_id(0), pl.program_id(2)]
+    entry = _entry(entries)
 
     @pl.when(entry & FIRST != 0)
     def _():
@@ -246,7 +253,7 @@ def _dq_kernel(sizes, entries, window, q, k, v, dout, stats, q_ids, k_ids, dq, q
 
 
 def _dkv_kernel(sizes, entries, window, q, k, v, dout, stats, q_ids, k_ids, dk, dv, k_columns, total_k, total_v):
-    entry, head = entries[pl.program_id(0), pl.program_id(2)], pl.program_id(3)
+    entry, head = _entry(entries), pl.program_id(3)
 
     @pl.when((entry & FIRST != 0) & (head == 0))
     def _():

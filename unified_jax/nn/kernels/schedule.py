@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from unified_jax.core.types import Array, Bool, Int, Leaf
 
 VISIT, FIRST, LAST, BITS = 1, 2, 4, 3
+LARGEST = jnp.iinfo(jnp.int32).max
 
 
 class Schedule(NamedTuple):
@@ -29,16 +30,15 @@ def flat(visit: Bool[Array, "B rows columns"]) -> Schedule:
     ahead = jnp.cumsum(kept, -1)
     first, last = ahead == 1, ahead == ahead[..., -1:]
     flags = VISIT * visit + FIRST * first + LAST * last
-    entries = (jnp.arange(rows * columns) << BITS) + flags.reshape(batch, -1)
-    kept = kept.reshape(batch, -1)
-    count = kept.sum(-1, keepdims=True)
-    order = jnp.argsort(~kept, axis=-1, stable=True)
-    entries = jnp.take_along_axis(entries, order, -1)
-    end = jnp.take_along_axis(entries, count - 1, -1) >> BITS << BITS
-    entries = jnp.where(jnp.arange(rows * columns) < count, entries, end)
-    return Schedule(entries.astype(jnp.int32), count.max().astype(jnp.int32))
+    entries = ((jnp.arange(rows * columns, dtype=jnp.int32) << BITS) + flags.reshape(batch, -1)).astype(jnp.int32)
+    entries = jnp.sort(jnp.where(kept.reshape(batch, -1), entries, LARGEST), axis=-1)
+    end = jnp.max(jnp.where(entries < LARGEST, entries, 0), -1, keepdims=True) >> BITS << BITS
+    steps = kept.sum((1, 2), dtype=jnp.int32).max()
+    return Schedule(jnp.where(entries < LARGEST, entries, end), steps)
 
 
 def by_row(visit: Bool[Array, "... rows columns"]) -> tuple[Int[Array, "... rows columns"], Int[Array, "... rows"]]:
-    """For every row its visited columns, in order and ahead of the others, and how many they are."""
-    return jnp.argsort(~visit, axis=-1, stable=True).astype(jnp.int32), visit.sum(-1, dtype=jnp.int32)
+    """For every row its visited columns in order, padded with a column there is not, and how many they are."""
+    columns = visit.shape[-1]
+    order = jnp.sort(jnp.where(visit, jnp.arange(columns, dtype=jnp.int32), columns), axis=-1)
+    return order, visit.sum(-1, dtype=jnp.int32)
