@@ -12,17 +12,40 @@ A layer with a sliding window adds one condition (Longformer, arXiv:2004.05150, 
 so that a picture, which is one block, still sees all of itself in a local layer.
 """
 
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
 from unified_jax.core.sequence import Slots
-from unified_jax.core.types import AnyArray, Bool, Int
+from unified_jax.core.types import AnyArray, Array, Bool, Int, Leaf
+
+
+class Ids(NamedTuple):
+    """The integers of slots that decide what is visible; of any one shape.
+
+    doc, block, private (0 or 1): as in ``Slots``. index: the place in the sequence, the first axis of ``Slots.pos``.
+    """
+
+    doc: Leaf
+    block: Leaf
+    private: Leaf
+    index: Leaf
 
 
 def visible(q: Slots, k: Slots, window: Int[AnyArray, ""] | int | None = None) -> Bool[AnyArray, "B T S"]:
     """Which key slots each query slot may attend to; ``window`` in sequence indices, None for no limit."""
-    doc_q, doc_k = q.doc[:, :, None], k.doc[:, None, :]
-    block_q, block_k = q.block[:, :, None], k.block[:, None, :]
-    own = block_k == block_q
-    seen = (doc_q == doc_k) & (doc_k > 0) & (block_k <= block_q) & (own | ~k.private[:, None, :])
-    if window is None:
-        return seen
-    distance = q.pos[:, :, None, 0] - k.pos[:, None, :, 0]
-    return seen & (own | (abs(distance) < window))
+    query, key = (Ids(x.doc, x.block, x.private, x.pos[..., 0]) for x in (q, k))
+    return allowed(Ids(*(x[:, :, None] for x in query)), Ids(*(x[:, None] for x in key)), window=window)
+
+
+def allowed(query: Ids, key: Ids, *, window: AnyArray | int | None = None) -> Bool[AnyArray, "..."]:
+    """The rule, element by element: of the shape to which the shapes of both broadcast."""
+    other = (key.block < query.block) & (key.private == 0)
+    if window is not None:
+        other = other & (abs(query.index - key.index) < window)
+    return (query.doc == key.doc) & (key.doc > 0) & ((query.block == key.block) | other)
+
+
+def stacked(slots: Slots) -> Int[Array, "B 4 T"]:
+    """The ids of every slot, one row for each field of ``Ids``."""
+    return jnp.stack([slots.doc, slots.block, slots.private, slots.pos[..., 0]], 1, dtype=jnp.int32)

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packed_rows import packed, random_documents, sixty_four_documents
 
-from unified_jax.core.mask import visible
+from unified_jax.core.mask import Ids, allowed, stacked, visible
 from unified_jax.core.sequence import Slots
-from unified_jax.nn.kernels.rule import Ids, allowed, ids
 from unified_jax.nn.kernels.tiles import visits
 
 compiled_visits = jax.jit(visits, static_argnames=("q_tile", "k_tile", "strip"))
@@ -20,11 +19,11 @@ KERNEL_TILE = 512  # the default of flash_tpu
 
 
 def columns(slots: Slots) -> Ids:
-    return Ids(*jnp.moveaxis(ids(slots), 1, 0)[..., None])
+    return Ids(*jnp.moveaxis(stacked(slots), 1, 0)[..., None])
 
 
 def rows(slots: Slots) -> Ids:
-    return Ids(*jnp.moveaxis(ids(slots), 1, 0)[:, :, None])
+    return Ids(*jnp.moveaxis(stacked(slots), 1, 0)[:, :, None])
 
 
 @st.composite
@@ -39,7 +38,7 @@ def slots(draw, length: int) -> Slots:
 def test_no_visible_pair_is_missed(query, key, window):
     true = dense.visible(query, key, window=window).reshape(1, 3, 4, 2, 8).any((2, 4))
     for strip in (2, 32):
-        found = compiled_visits(ids(query), ids(key), q_tile=4, k_tile=8, window=window, strip=strip)
+        found = compiled_visits(stacked(query), stacked(key), q_tile=4, k_tile=8, window=window, strip=strip)
         assert not (true & ~np.asarray(found)).any()
 
 
@@ -48,7 +47,7 @@ def test_text_in_a_window_visits_exactly_the_non_empty_tiles(window):
     """The border of the window is that of the rule: one more or one less names other tiles."""
     text = packed(np.random.default_rng(0), [[("text", 32)]], length=32)
     true = dense.visible(text, text, window=window).reshape(1, 8, 4, 8, 4).any((2, 4))
-    assert np.array_equal(compiled_visits(ids(text), ids(text), q_tile=4, k_tile=4, window=window), true)
+    assert np.array_equal(compiled_visits(stacked(text), stacked(text), q_tile=4, k_tile=4, window=window), true)
 
 
 @given(slots(12), slots(16), st.integers(1, 20))
@@ -66,7 +65,7 @@ def visited_by_non_empty(row: Slots, *, tile: int, window: int | None) -> float:
         near = np.flatnonzero((row.doc[0] >= part.doc.min()) & (row.doc[0] <= part.doc.max()))  # no other can be seen
         keys = Slots(*(x[:, near] for x in (row.doc, row.block, row.private, row.pos)))
         true[i, near[dense.visible(part, keys, window=window).any((0, 1))] // tile] = True
-    found = np.asarray(compiled_visits(ids(row), ids(row), q_tile=tile, k_tile=tile, window=window))[0]
+    found = np.asarray(compiled_visits(stacked(row), stacked(row), q_tile=tile, k_tile=tile, window=window))[0]
     assert not (true & ~found).any()
     return found.sum() / true.sum()
 

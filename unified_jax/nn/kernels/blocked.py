@@ -16,10 +16,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from unified_jax.core.mask import stacked
 from unified_jax.core.sequence import Slots
 from unified_jax.core.types import AnyArray, Array, Float, Int, Leaf, Shaped
 from unified_jax.nn.kernels.partial import Partial
-from unified_jax.nn.kernels.rule import ids
 from unified_jax.nn.kernels.tiles import visits
 
 
@@ -42,7 +42,7 @@ class Sizes:
 class Layout(NamedTuple):
     """What decides visibility.
 
-    query, key: int32 [B 4 T] and [B 4 S], ``rule.ids``.
+    query, key: int32 [B 4 T] and [B 4 S], ``core.mask.stacked``.
     visit: bool [B nq nk], ``tiles.visits``.
     window: int32 [1], or None.
     """
@@ -94,9 +94,9 @@ def run(
     q_tile = fit(sizes.q_tile, length, multiple=sizes.multiple)
     k_tile = fit(sizes.k_tile, k.shape[1], multiple=sizes.multiple)
     sizes = dataclasses.replace(sizes, q_tile=q_tile, k_tile=k_tile)
-    q, query_ids = pad(q.transpose(0, 2, 1, 3), q_tile, axis=2), pad(ids(query), q_tile, axis=2)
+    q, query_ids = pad(q.transpose(0, 2, 1, 3), q_tile, axis=2), pad(stacked(query), q_tile, axis=2)
     k, v = (pad(x.transpose(0, 2, 1, 3), k_tile, axis=2) for x in (k, v))
-    key_ids = pad(ids(key), k_tile, axis=2)
+    key_ids = pad(stacked(key), k_tile, axis=2)
     visit = visits(query_ids, key_ids, q_tile=q_tile, k_tile=k_tile, window=window)
     window = None if window is None else jnp.asarray(window, jnp.int32).reshape(1)
     out, lse = attend(sizes, q, k, v, Layout(query_ids, key_ids, visit, window))

@@ -10,11 +10,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from unified_jax.core.mask import Ids, allowed
 from unified_jax.core.sequence import Slots
 from unified_jax.core.types import Array, Float, Int
 from unified_jax.nn.kernels import blocked
 from unified_jax.nn.kernels.partial import Partial
-from unified_jax.nn.kernels.rule import Ids, allowed
 from unified_jax.nn.kernels.schedule import by_row
 from unified_jax.nn.kernels.softmax import LOWEST, Running, absorb, dot, finish, gradients, product, score
 
@@ -32,7 +32,7 @@ def attend(
     q_tile: int = 256,
     k_tile: int = 256,
 ) -> Partial:
-    """Attention over the slots ``rule.allowed`` to each query; T and S need not be multiples of the tiles.
+    """Attention over the slots ``core.mask.allowed`` to each query; T and S need not be multiples of the tiles.
 
     Raises ValueError where the query heads are not a multiple of the key/value heads.
     """

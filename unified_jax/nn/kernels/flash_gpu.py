@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
+from unified_jax.core.mask import Ids, allowed
 from unified_jax.core.sequence import Slots
 from unified_jax.core.types import Array, Float, Int
 from unified_jax.nn.kernels import blocked, chunked
 from unified_jax.nn.kernels.partial import Partial
-from unified_jax.nn.kernels.rule import Ids, allowed
 from unified_jax.nn.kernels.schedule import by_row
 from unified_jax.nn.kernels.softmax import LOWEST, Running, absorb, finish, score
 
@@ -35,7 +35,7 @@ def attend(
     k_tile: int = 64,
     interpret: bool = False,
 ) -> Partial:
-    """Attention over the slots ``rule.allowed`` to each query; T and S need not be multiples of the tiles.
+    """Attention over the slots ``core.mask.allowed`` to each query; T and S need not be multiples of the tiles.
 
     q_tile, k_tile: slots, powers of two of at least 16. float32 products take the device's default precision (TF32).
     Raises ValueError where the query heads are not a multiple of the key/value heads.

@@ -2,8 +2,8 @@
 
 FlashAttention-2 (arXiv:2307.08691) with a mask that depends on data: the grid runs along the list of ``schedule.flat``,
 whose length is known only on the device, so a tile with nothing visible costs no step and no copy. Inside a tile the
-mask is ``rule.allowed`` of the ids of its slots. Memory is linear in T and S: inputs, out and two float32 per query and
-head are all that is kept.
+mask is ``core.mask.allowed`` of the ids of its slots. Memory is linear in T and S: inputs, out and two float32 per
+query and head are all that is kept.
 
 The side that stays while the list moves on has its ids and statistics turned into columns once; the other side is read
 as rows. That is why the gradient of k and v, which holds a key tile and runs along queries, uses transposed scores.
@@ -18,11 +18,11 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from unified_jax.core.mask import Ids, allowed
 from unified_jax.core.sequence import Slots
 from unified_jax.core.types import Array, Float, Int
 from unified_jax.nn.kernels import blocked
 from unified_jax.nn.kernels.partial import Partial
-from unified_jax.nn.kernels.rule import Ids, allowed
 from unified_jax.nn.kernels.schedule import BITS, FIRST, LAST, VISIT, flat
 from unified_jax.nn.kernels.softmax import LOWEST, Running, absorb, dot, finish, gradients, product, score
 
@@ -44,7 +44,7 @@ def attend(
     k_tile: int = 512,
     interpret: bool = False,
 ) -> Partial:
-    """Attention over the slots ``rule.allowed`` to each query; T and S need not be multiples of the tiles.
+    """Attention over the slots ``core.mask.allowed`` to each query; T and S need not be multiples of the tiles.
 
     q_tile, k_tile: slots, multiples of 128 unless interpreted.
     Raises ValueError where the query heads are not a multiple of the key/value heads, or where the lists of tiles,

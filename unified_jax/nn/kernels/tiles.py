@@ -18,8 +18,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from unified_jax.core.mask import Ids
 from unified_jax.core.types import Array, Bool, Int
-from unified_jax.nn.kernels.rule import Ids
 
 STRIP = 32  # slots
 WORDS = 2  # of 32 marks each: more than the blocks of a strip of text, so that these share no mark
@@ -61,7 +61,7 @@ def visits(
     window: Int[Array, ""] | int | None = None,
     strip: int = STRIP,
 ) -> Bool[Array, "B nq nk"]:
-    """Which tiles a kernel must visit. query, key: ``rule.ids`` of T and S slots, multiples of the tiles."""
+    """Which tiles a kernel must visit. query, key: ``core.mask.stacked`` of T and S slots, multiples of the tiles."""
     strip = gcd(strip, q_tile, k_tile)
     q, k = summarise(query, strip=strip), summarise(key, strip=strip)
     q, k = jax.tree.map(lambda x: x[:, :, None], q), jax.tree.map(lambda x: x[:, None], k)
