@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unified_jax.core.cache import Cache, commit, empty
+from unified_jax.core.cache import Cache, commit, cut, empty, take
 from unified_jax.core.mask import visible
 from unified_jax.core.sequence import Slots
+from unified_jax.core.storage import Int8
 
 LAYERS, BATCH, HEADS, CHANNELS, CAPACITY = 2, 3, 2, 4, 10
 
@@ -58,3 +59,37 @@ def test_commit_keeps_the_types_of_the_cache():
     blank = empty(jax.eval_shape(lambda: made(1, 0, jnp.bfloat16)[0]), CAPACITY)
     cache = commit(blank, *made(2, 1, jnp.float32))
     assert [x.dtype for x in jax.tree.leaves(cache)] == [x.dtype for x in jax.tree.leaves(blank)]
+
+
+def test_rows_grow_by_what_they_hold_and_padding_is_overwritten_or_dropped(blank):
+    (kv, slots), used = made(6, 1), np.array([6, 2, 0])
+    padded = slots.replace(doc=jnp.where(jnp.arange(6) < used[:, None], slots.doc, 0))
+    cache = commit(blank, kv, padded)
+    np.testing.assert_array_equal(cache.length, used)
+    again, more = made(6, 2)
+    cache = commit(cache, again, more.replace(doc=jnp.where(jnp.arange(6) < 4, more.doc, 0)))
+    np.testing.assert_array_equal(cache.length, used + 4)
+    for row, n in enumerate(used):
+        np.testing.assert_array_equal(cache.slots.doc[row, : n + 4], [*slots.doc[row, :n], *more.doc[row, :4]])
+        np.testing.assert_array_equal(cache.kv[0][:, row, :, n : n + 4], again[0][:, row, :, :4])
+    assert not cut(cache, jnp.zeros(BATCH, jnp.int32)).slots.doc.any()
+
+
+def test_some_rows_are_taken_and_committed_by_themselves(blank):
+    full = commit(blank, *made(3, 1))
+    rows = jnp.array([2, 0, BATCH])  # the last stands for no row
+    kv, slots = made(2, 2)
+    cache = commit(full, kv, slots, rows=rows)
+    np.testing.assert_array_equal(cache.length, [5, 3, 5])
+    np.testing.assert_array_equal(cache.kv[1][:, 2, :, 3:5], kv[1][:, 0])
+    np.testing.assert_array_equal(take(cache, rows[:2]).kv[1][:, 1, :, 3:5], kv[1][:, 1])
+    np.testing.assert_array_equal(cache.kv[1][:, 1], full.kv[1][:, 1])
+
+
+def test_int8_is_within_half_a_step_of_every_slot_and_head(blank):
+    kv, slots = made(4, 1)
+    cache = commit(empty(kv, CAPACITY, storage=Int8()), kv, slots)
+    for found, exact in zip(cache.storage.decode(cache.kv), kv):
+        step = np.abs(exact).max(-1, keepdims=True) / 127
+        assert (np.abs(found[:, :, :, :4] - exact) <= 0.501 * step).all()
+    assert all(codes.dtype == jnp.int8 for codes, _ in cache.kv)

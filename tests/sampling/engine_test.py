@@ -112,8 +112,8 @@ def test_neither_order_nor_neighbours_change_a_result(engine):
 
 
 def test_a_long_prompt_in_chunks_equals_the_whole_at_once(system, engine):
-    prompt = [Text(" ".join(WORDS * 2)), picture(0), Text(" ".join(WORDS)), Text(target=True)]
-    asked = [Request(prompt, jax.random.key(0), Settings(max_tokens=8))]
+    prompt = [Text(" ".join(WORDS * 2)), picture(0), Text(" ".join(WORDS)), Image(target=True)]
+    asked = [Request(prompt, jax.random.key(0), Settings(steps=2))]
     whole = engine.generate(asked)
     # Four slots hold the picture exactly, and everything else only in parts.
     assert_same(Engine(*system, rows=1, capacity=CAPACITY, chunks=(4,)).generate(asked), whole)
