@@ -8,6 +8,7 @@
 #   make demo FRESH=1                           start over: an interrupted demo otherwise goes on where it stopped
 #   make test PYTHON=/usr/bin/python3.12        another interpreter (after make clean)
 #   make test PYTEST="-m 'not slow' tests/data" some of the tests
+#   make test JOBS=8                            in so many processes, each of which takes some gigabytes
 #   make test CONSTRAINTS=constraints/lower.txt the oldest versions that setup.py allows (after make clean)
 #   make test CONSTRAINTS=                      the newest versions that setup.py allows (after make clean)
 
@@ -22,6 +23,7 @@ WORKDIR ?= runs/demo
 
 BIN := .venv/bin
 LIBTPU := 0.0.52
+JOBS ?= 2
 PACKAGING := setup.py pyproject.toml $(CONSTRAINTS)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
 
@@ -38,7 +40,7 @@ demo: .venv/installed
 	@echo "The page: $(abspath $(WORKDIR))/report.html    The scores: $(abspath $(WORKDIR))/metrics.json"
 
 test: lint
-	$(HEAP) TPU_LIBRARY_PATH=$(CURDIR)/.venv/libtpu/libtpu/libtpu.so $(BIN)/python -m pytest $(PYTEST)
+	$(HEAP) TPU_LIBRARY_PATH=$(CURDIR)/.venv/libtpu/libtpu/libtpu.so $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST)
 
 parity: .venv/installed-test
 	$(BIN)/python -m pytest tests/parity tests/nn/moe_test.py tests/nn/kernels --record

@@ -50,6 +50,7 @@ EXTRAS = {
         "nbclient>=0.10.2,<0.12",
         "nbformat>=5.10.4,<6",
         "pytest>=8.3.4,<10",
+        "pytest-xdist>=3.6.1,<4",  # compiling, which most of a test is, uses one core
         "ruff>=0.17.6,<0.18",  # one minor only: formatting changes between minors
         "scipy>=1.14.1,<2",  # distribution tests
     ],

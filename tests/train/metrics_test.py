@@ -38,6 +38,13 @@ def test_flops_by_hand():
     assert train_flops(params, slots=100, entries={"text": 40, "image": 60}, pairs=1000) == matrices + attention
 
 
+def test_of_a_mixture_only_the_chosen_experts_count():
+    mixture = {"router": {"kernel": jnp.zeros((2, 8, 4))}, "experts": {"up": {"kernel": jnp.zeros((2, 4, 8, 16))}}}
+    params = {"backbone": {"layer": {"mlp_main": mixture}}}
+    expected = 6 * 100 * (2 * 8 * 4 + 3 * 2 * 8 * 16)
+    assert train_flops(params, slots=100, entries={}, pairs=0, top_k=3) == expected
+
+
 def test_the_measured_peak_is_plausible():
     assert 1e9 < peak_flops(jax.devices()[0]) < 1e14
 

@@ -29,8 +29,10 @@ PEAK = {
 }
 
 
-def train_flops(params: Any, *, slots: float, entries: Mapping[str, float], pairs: float) -> float:
-    """FLOPs of one update. slots: filled slots; entries: filled entries of each stream; pairs: visible slot pairs."""
+def train_flops(params: Any, *, slots: float, entries: Mapping[str, float], pairs: float, top_k: int = 1) -> float:
+    """FLOPs of one update. slots: filled slots; entries: filled entries of each stream; pairs: visible slot pairs;
+    top_k: how many of a mixture's experts each slot is given.
+    """
     total = 0.0
     for path, x in jax.tree_util.tree_leaves_with_path(params):
         name = path_name(path)
@@ -40,7 +42,8 @@ def train_flops(params: Any, *, slots: float, entries: Mapping[str, float], pair
         if name.endswith("/table"):
             total += 6 * x.size * entries.get(stream[1], 0.0)  # read backwards by a tied head; looking up is free
         elif name.endswith("/kernel"):
-            total += 6 * x.size * (entries.get(stream[1], 0.0) if stream else slots)
+            share = top_k / x.shape[-3] if "/experts/" in name else 1.0  # [E D F], of which a slot meets top_k
+            total += 6 * share * x.size * (entries.get(stream[1], 0.0) if stream else slots)
         if re.search(r"/q_[^/]+/kernel$", name):
             total += 12 * (x.size // x.shape[-3]) * pairs  # L * H * C: the query kernel without its input axis
     return total
