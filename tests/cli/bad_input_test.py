@@ -90,7 +90,7 @@ def test_rows_that_do_not_divide_over_the_mesh(capsys, tmp_path):
 
 def test_a_folder_that_is_no_checkpoint(capsys, tmp_path, run):
     line = refused(capsys, "sample", "--checkpoint", str(tmp_path), "--prompt", "red")
-    assert "not a checkpoint folder of this library (it has no config.json)" in line
+    assert "not a checkpoint folder (it has no config.json)" in line
     line = refused(capsys, "sample", "--checkpoint", str(tmp_path / "none"), "--prompt", "red")
     assert "no such checkpoint folder" in line
     assert "not a run folder" in refused(capsys, "sample", "--workdir", str(tmp_path), "--prompt", "red")

@@ -22,7 +22,7 @@ CONFIGS = sorted(
 
 def test_meshes():
     mesh = make_mesh({"data": -1, "tensor": 2})
-    assert dict(zip(mesh.axis_names, mesh.devices.shape)) == dict(data=4, fsdp=1, tensor=2)
+    assert dict(zip(mesh.axis_names, mesh.devices.shape)) == dict(data=4, fsdp=1, expert=1, tensor=2)
 
 
 @pytest.mark.parametrize(

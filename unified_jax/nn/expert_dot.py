@@ -2,8 +2,8 @@
 
     out[r] = x[r] @ kernel[e]   for the rows r of group e;  rows after the last group belong to no expert
 
-On TPU and GPU this is ``jax.lax.ragged_dot``. On CPU, XLA lowers that to one masked dense product for each expert, E
-times the work; ``tiled_dot`` does only the work there is. For some TPUs the same holds of ``expert_kernel.kernel_dot``.
+On GPU this is ``jax.lax.ragged_dot``. On CPU and for some TPUs, XLA lowers that to one masked dense product for each
+expert, E times the work; ``tiled_dot`` and ``expert_kernel.kernel_dot`` do only the work there is.
 """
 
 import functools
@@ -12,17 +12,18 @@ import jax
 import jax.numpy as jnp
 
 from unified_jax.core.types import Array, Float, Int
+from unified_jax.nn.expert_kernel import kernel_dot
 
 
 @jax.custom_vjp
 def grouped_dot(
     x: Float[Array, "N D"], kernel: Float[Array, "E D F"], group_sizes: Int[Array, "E"]
 ) -> Float[Array, "N F"]:
-    """``ragged_dot`` or ``tiled_dot``, whichever suits the platform the program is lowered for.
+    """``kernel_dot``, ``tiled_dot`` or ``ragged_dot``, whichever suits the platform the program is lowered for.
 
     Rows after the last group come out as anything finite or not: the caller drops them.
     """
-    return jax.lax.platform_dependent(x, kernel, group_sizes, cpu=tiled_dot, default=jax.lax.ragged_dot)
+    return jax.lax.platform_dependent(x, kernel, group_sizes, **CHOICES)
 
 
 def _backward(residuals: tuple[Array, Array, Array], cotangent: Array) -> tuple[Array, Array, None]:
@@ -31,8 +32,8 @@ def _backward(residuals: tuple[Array, Array, Array], cotangent: Array) -> tuple[
     def pull(dot):
         return lambda x, kernel, sizes, y: jax.vjp(lambda x, kernel: dot(x, kernel, sizes), x, kernel)[1](y)
 
-    choice = dict(cpu=pull(tiled_dot), default=pull(jax.lax.ragged_dot))
-    return *jax.lax.platform_dependent(*residuals, cotangent, **choice), None
+    choices = {platform: pull(dot) for platform, dot in CHOICES.items()}
+    return *jax.lax.platform_dependent(*residuals, cotangent, **choices), None
 
 
 grouped_dot.defvjp(lambda x, kernel, sizes: (grouped_dot(x, kernel, sizes), (x, kernel, sizes)), _backward)
@@ -110,3 +111,6 @@ _tiled.defvjp(
     lambda x, kernel, sizes, tile: (_tiled(x, kernel, sizes, tile), (x, kernel, sizes)),
     _tiled_backward,
 )
+
+
+CHOICES = {"cpu": tiled_dot, "tpu": kernel_dot, "default": jax.lax.ragged_dot}

@@ -1,7 +1,7 @@
-"""The grouped product as the Pallas kernel that comes with JAX, for TPUs on which ``jax.lax.ragged_dot`` is not one.
+"""The grouped product as the Pallas kernel that comes with JAX, for TPUs.
 
-libtpu 0.0.52 compiles ``ragged_dot`` to the work there is for v5p, but for v5e and v6e to one masked dense product for
-each expert. By the compiler's own count this kernel costs what there is on all three.
+libtpu 0.0.52 compiles ``jax.lax.ragged_dot`` to the work there is for v5p, but for v5e and v6e to one masked dense
+product for each expert. By the compiler's own count this kernel costs what there is on all three.
 """
 
 import jax.numpy as jnp
