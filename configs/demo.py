@@ -26,7 +26,7 @@ from unified_jax.report import Chapter
 
 def get_config(arg=None):
     c = common.base()
-    c.steps, c.minutes = 4000, 7.7
+    c.steps, c.minutes = 4000, 7.9
     c.evaluate_every = 400
     c.optimizer = common.muon()
     c.optimizer.weight_decay = 0.05
@@ -34,16 +34,16 @@ def get_config(arg=None):
         width=192, depth=4, num_heads=6, hidden=576, patch=12, image_size=(36, 36), unroll=4, dtype="float32"
     )
     c.tasks = {
-        "draw/1": 0.4,
-        "draw/2": 0.8,
+        "draw/1": 0.5,
+        "draw/2": 1.0,
         "edit/1": 0.75,
-        "edit/2": 4.0,
-        "caption/1": 0.2,
-        "caption/2": 0.35,
-        "question/1": 1.05,
-        "question/2": 0.9,
+        "edit/2": 3.5,
+        "caption/1": 0.3,
+        "caption/2": 0.45,
+        "question/1": 1.2,
+        "question/2": 1.0,
     }
-    c.questions = 4  # about one picture: it costs as many slots as two questions alone do
+    c.questions = 3  # about one picture: it costs as many slots as two questions do
     c.packing.rows, c.packing.null_rate = 14, 0.05  # drawn without guidance here, but whoever wants it can have it
     c.packing.layouts = (common.layout(96, text=76, image=54),)
     c.time_shift = 3.0  # most of drawing is decided at high noise, where little but the caption is left to go by
