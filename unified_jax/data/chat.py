@@ -16,7 +16,7 @@ import numpy as np
 import tokenizers
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from unified_jax.core.files import write_text
+from unified_jax.core.files import read_json, write_text
 
 Messages = Sequence[Mapping[str, str]]  # role ("user" or "assistant") and content
 
@@ -51,7 +51,8 @@ class ChatTokenizer:
             backend = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
         except Exception as error:  # the backend raises bare Exception
             raise ValueError(f"{path / 'tokenizer.json'}: not a readable tokenizer file ({error})") from None
-        config = _read_json(path / "tokenizer_config.json")
+        file = path / "tokenizer_config.json"
+        config = read_json(file) if file.is_file() else {}
         special = {key: _content(value) for key, value in config.items() if key.endswith("_token") and value}
         template, file = config.get("chat_template"), path / "chat_template.jinja"
         template = file.read_text(encoding="utf-8") if file.is_file() else template
@@ -111,12 +112,3 @@ def _refuse(message: str) -> NoReturn:
 
 def _content(token: Any) -> str:
     return token["content"] if isinstance(token, Mapping) else token
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None

@@ -103,6 +103,12 @@ def check_prompt(document: Iterable[Part]) -> Document:
     return document
 
 
+def is_blank(part: Part) -> bool:
+    """Whether the part is still to be made."""
+    empty_text = isinstance(part, Text) and part.text is None
+    return part.target and (empty_text or (isinstance(part, Image) and part.pixels is None and part.values is None))
+
+
 def _content(part: Part) -> str | np.ndarray | None:
     return part.text if isinstance(part, Text) else part.pixels
 

@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from unified_jax.core.files import write_text
+from unified_jax.core.files import read_json, write_text
 from unified_jax.interop.checkpoint import Checkpoint, Tensor
 
 STEMS = ("model", "diffusion_pytorch_model")
@@ -151,13 +151,7 @@ def _bytes(tensor: Tensor) -> int:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent}: not a checkpoint folder (it has no {path.name})")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: not a JSON object")
-    return found
+    return read_json(path)
 
 
 def _pickled(path: Path) -> str:

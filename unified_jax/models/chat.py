@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from unified_jax.data.chat import ChatTokenizer
-from unified_jax.data.document import Document, Text
+from unified_jax.data.document import Document, Text, is_blank
 from unified_jax.data.plan import Span
 
 BLANK = Span((("text", np.zeros(1, np.int32)),), fill="text")
@@ -33,7 +33,7 @@ def plain(document: Document, *, tokenizer: ChatTokenizer) -> list[Span]:
     if tokenizer.add_bos:
         spans.append(_given(tokenizer.encode(tokenizer.special["bos_token"], markup=True)))
     for part in document:
-        if _is_blank(part):
+        if is_blank(part):
             return [*spans, BLANK]
         ids = part.values if part.values is not None else tokenizer.encode(part.text)
         end = tokenizer.stop[:1] if part.target else ()
@@ -50,7 +50,7 @@ def turns(document: Document, *, tokenizer: ChatTokenizer) -> list[Span]:
             continue
         opened = tokenizer.render(messages, ask=True)
         spans.append(_given(_encode(opened.removeprefix(written), messages, tokenizer)))
-        if _is_blank(part):
+        if is_blank(part):
             return [*spans, BLANK]
         messages.append({"role": role, "content": text})
         written = tokenizer.render(messages)
@@ -87,7 +87,3 @@ def _encode(rendered: str, messages: list[dict[str, str]], tokenizer: ChatTokeni
 
 def _given(ids: np.ndarray) -> Span:
     return Span((("text", ids),), learn=False)
-
-
-def _is_blank(part: Text) -> bool:
-    return part.text is None and part.values is None

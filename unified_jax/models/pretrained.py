@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from unified_jax.core.files import write_text
+from unified_jax.core.files import read_json, write_text
 from unified_jax.core.types import DTypeLike, PRNGKeyArray
 from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.pack import pack
@@ -149,11 +149,8 @@ def _stop(path: Path, config: Mapping[str, Any]) -> tuple[int, ...]:
 def _read_config(path: Path, name: str = "config.json") -> dict[str, Any]:
     if not (path / name).is_file():
         raise FileNotFoundError(f"{path}: not a checkpoint folder (it has no {name})")
-    try:
-        config = json.loads((path / name).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path / name}: not a readable config ({error})") from None
-    if not isinstance(config, dict) or (name == "config.json" and "model_type" not in config):
+    config = read_json(path / name)
+    if name == "config.json" and "model_type" not in config:
         raise ValueError(f"{path / name}: not a config (it has no model_type)")
     return config
 

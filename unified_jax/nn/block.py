@@ -95,11 +95,12 @@ class Block(nn.Module):
     def _norm(self, norm: Callable[..., nn.Module] | None, name: str, xs: States) -> States:
         return xs if norm is None else self._each("norm", lambda expert: norm(name=f"{name}_{expert}"), xs)
 
-    def _each(self, piece: str, make: Callable[[str], nn.Module], xs: States) -> States:
-        """Applies ``piece`` to every lane with the weights of that lane's expert."""
+    def _each(self, piece: str, make: Callable[[str], nn.Module], xs: States, **options: Mapping[str, Array]) -> States:
+        """Applies ``piece`` to every lane with the weights of its expert. options: further arguments, by lane."""
         expert = {lane: self._expert(piece, lane) for lane in xs}
         modules = {name: make(name) for name in sorted(set(expert.values()))}
-        return {lane: modules[expert[lane]](x) for lane, x in xs.items()}
+        by_lane = {lane: {name: values[lane] for name, values in options.items()} for lane in xs}
+        return {lane: modules[expert[lane]](x, **by_lane[lane]) for lane, x in xs.items()}
 
     def _expert(self, piece: str, lane: str) -> str:
         return "all" if piece in self.shared else self.route[lane]

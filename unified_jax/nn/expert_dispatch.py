@@ -9,6 +9,7 @@ from flax import struct
 from jax.sharding import AbstractMesh, Mesh
 from jax.sharding import PartitionSpec as P
 
+from unified_jax.core.mesh import HEADS, ROWS
 from unified_jax.core.types import Array, Float, Int, Leaf
 from unified_jax.nn.router import Routing
 
@@ -78,8 +79,8 @@ class ExpertParallel:
 
     mesh: Mesh | AbstractMesh
     expert: str = "expert"
-    tensor: str = "tensor"
-    tokens: tuple[str, ...] = ("data", "fsdp", "expert")
+    tensor: str = HEADS
+    tokens: tuple[str, ...] = ROWS
 
     def __call__(
         self, x: Float[Array, "N D"], routing: Routing, *, kernels: Kernels, feed_forward: FeedForward

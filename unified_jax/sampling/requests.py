@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from unified_jax.core.types import PRNGKeyArray
-from unified_jax.data.document import Document, Image, Part, Text, check_prompt
+from unified_jax.data.document import Document, Part, Text, check_prompt, is_blank
 from unified_jax.data.plan import Span, count, skip
 from unified_jax.sampling.fill import Settings
 from unified_jax.sampling.prefill import cut_span
@@ -113,12 +113,6 @@ class Job:
             return False
         self._open()
         return True
-
-
-def is_blank(part: Part) -> bool:
-    """Whether the part is still to be made."""
-    empty_text = isinstance(part, Text) and part.text is None
-    return part.target and (empty_text or (isinstance(part, Image) and part.pixels is None and part.values is None))
 
 
 def _until_blank(document: Document) -> Document:

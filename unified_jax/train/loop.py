@@ -14,6 +14,7 @@ import numpy as np
 from absl import logging
 
 from unified_jax.core.mask import visible
+from unified_jax.core.mesh import ROWS
 from unified_jax.core.sequence import Interleaved, join
 from unified_jax.data.guard import Guard
 from unified_jax.data.loader import Batches, Packing
@@ -62,9 +63,9 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
     c, workdir = experiment.config, Path(workdir)
     _check(c)
     mesh = sharding.make_mesh(dict(c.mesh))
-    shards = math.prod(mesh.shape[axis] for axis in sharding.ROWS)
+    shards = math.prod(mesh.shape[axis] for axis in ROWS)
     if c.packing.rows % shards:
-        product = " * ".join(sharding.ROWS)
+        product = " * ".join(ROWS)
         raise ValueError(f"packing.rows {c.packing.rows} must be a multiple of the mesh's {product} = {shards}")
     model = experiment.model(experiment.tokenizer(workdir))
     given = experiment.given(model)

@@ -9,10 +9,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from unified_jax.core.mesh import AXES, ROWS
 from unified_jax.core.paths import path_name
-
-AXES = ("data", "fsdp", "expert", "tensor")
-ROWS = AXES[:3]  # what the rows of a batch are split over
 
 # First match wins; a spec is aligned to the right, so the scanned layer axis in front needs no mention.
 RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (

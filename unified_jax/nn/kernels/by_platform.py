@@ -1,6 +1,5 @@
 """The kernel of whatever platform a program is lowered for, so that one config serves a laptop and a pod."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -24,9 +23,7 @@ def by_platform(
     """``flash_tpu`` on TPU, ``flash_gpu`` on CUDA, ``chunked`` elsewhere; options: their scale and softcap."""
 
     def on(kernel):
-        return lambda q, k, v, query, key, window: partial(kernel, **options)(
-            q, k, v, query=query, key=key, window=window
-        )
+        return lambda q, k, v, query, key, window: kernel(q, k, v, query=query, key=key, window=window, **options)
 
     choices = dict(tpu=on(flash_tpu.attend), cuda=on(flash_gpu.attend), default=on(chunked.attend))
     return jax.lax.platform_dependent(q, k, v, query, key, window, **choices)

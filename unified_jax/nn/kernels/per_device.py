@@ -6,12 +6,10 @@ from typing import Any
 import jax
 from jax.sharding import PartitionSpec as P
 
+from unified_jax.core.mesh import HEADS, ROWS
 from unified_jax.core.sequence import Slots
 from unified_jax.core.types import Array
 from unified_jax.nn.kernels.partial import Partial
-
-ROWS = ("data", "fsdp", "expert")  # mesh axes that the rows of a batch are split over
-HEADS = "tensor"
 
 
 def per_device(kernel: Callable[..., Partial]) -> Callable[..., Partial]:
