@@ -7,7 +7,7 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.document import Document, Image, Text
-from unified_jax.models import chat
+from unified_jax.models.decoders import chat
 
 TEMPLATE = (
     "{% for m in messages %}"

@@ -33,7 +33,7 @@ from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLVisionCon
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLRotaryEmbedding, Qwen2VLVisionRotaryEmbedding
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRotaryEmbedding
 
-from unified_jax.models.rope_parameters import READERS, read_rope
+from unified_jax.models.decoders.rope_parameters import READERS, read_rope
 from unified_jax.nn.rope import NEIGHBOURS, Rope, interleaved, rotate
 
 T, HEADS, ORIGINAL, MAXIMUM = 1600, 2, 256, 1024

@@ -13,20 +13,8 @@ from unified_jax.data.document import check as check_document
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
-from unified_jax.interop.rules import Copy, Rule
+from unified_jax.models.published import Published
 from unified_jax.sampling.fill import Autoregress, Integrate
-
-
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """The layout a model was published in: its ``config.json``, and the table of names that leads there and back.
-
-    skip: regex of published names that are ignored on purpose.
-    """
-
-    config: Mapping[str, Any]
-    rules: Sequence[Rule | Copy]
-    skip: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

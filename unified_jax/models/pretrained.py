@@ -1,7 +1,8 @@
 """Checkpoint folders, in and out: the library's own layout, and those of published models.
 
     own          config.json ({"model_type", "arguments"}), model.safetensors, tokenizer.json
-    published    config.json and safetensors as transformers writes them, in one file or in shards; or one .gguf file
+    published    config.json and safetensors as transformers and diffusers write them, in one file or in shards;
+                 or one .gguf file
 
 ``config.json`` names the family and its values; nothing in a folder is code, and nothing is unpickled.
 """
@@ -23,28 +24,32 @@ from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.interop import convert, folder, safetensors
 from unified_jax.interop.checkpoint import Checkpoint
 from unified_jax.interop.gguf import open_gguf
-from unified_jax.models.causal_lm import Config, causal_lm
+from unified_jax.models.decoders.causal_lm import causal_lm
+from unified_jax.models.published import Component, Config, Published
 
-# Families in the library's own layout, by the file they live in.
+# Families in the library's own layout.
 FAMILIES = {
-    "transfusion": "unified_jax.models.transfusion",
-    "chameleon": "unified_jax.models.chameleon",
-    "vq": "unified_jax.models.vq",
+    "transfusion": "unified_jax.models.transfusion.transfusion",
+    "chameleon": "unified_jax.models.chameleon.chameleon",
+    "vq": "unified_jax.models.vq.vq",
 }
 
-# Published language models: model_type -> the file with the function of that name.
+# Published language models, by model_type.
 DECODERS = {
-    "chameleon": "unified_jax.models.chameleon_decoder",
-    "gemma2": "unified_jax.models.gemma",
-    "llama": "unified_jax.models.llama",
-    "mistral": "unified_jax.models.llama",
-    "mixtral": "unified_jax.models.mixtral",
-    "persimmon": "unified_jax.models.persimmon",
-    "phi": "unified_jax.models.phi",
-    "qwen2": "unified_jax.models.qwen",
-    "qwen3": "unified_jax.models.qwen",
-    "qwen3_moe": "unified_jax.models.qwen",
+    "chameleon": "unified_jax.models.decoders.chameleon.chameleon",
+    "gemma2": "unified_jax.models.decoders.gemma.gemma2",
+    "llama": "unified_jax.models.decoders.llama.llama",
+    "mistral": "unified_jax.models.decoders.llama.mistral",
+    "mixtral": "unified_jax.models.decoders.mixtral.mixtral",
+    "persimmon": "unified_jax.models.decoders.persimmon.persimmon",
+    "phi": "unified_jax.models.decoders.phi.phi",
+    "qwen2": "unified_jax.models.decoders.qwen.qwen2",
+    "qwen3": "unified_jax.models.decoders.qwen.qwen3",
+    "qwen3_moe": "unified_jax.models.decoders.qwen.qwen3_moe",
 }
+
+# Published pieces of larger systems: by the _class_name of diffusers, or the model_type of transformers.
+COMPONENTS: dict[str, str] = {}
 
 Place = Callable[[Any], Any]  # shapes of a parameter tree -> the same with shardings
 
@@ -65,6 +70,12 @@ def build_published(config: Mapping[str, Any], tokenizer: ChatTokenizer, *, dtyp
     return causal_lm(decoder, config, tokenizer, dtype=dtype)
 
 
+def build_component(config: Mapping[str, Any], *, dtype: DTypeLike = "float32") -> Component:
+    """The network of a published ``config.json``. Raises ValueError for a kind or a value that is not known."""
+    config = Config(config)
+    return _named(COMPONENTS, _kind(config))(config, dtype=dtype)
+
+
 def parameters(model: Any, rng: PRNGKeyArray) -> dict[str, Any]:
     """Fresh parameters of a model, its codec's under "codec" where it has any."""
     family = model.family
@@ -81,13 +92,16 @@ def save_pretrained(path: str | Path, model: Any, params: Any, *, dtype: DTypeLi
     dtype: what floating parameters are stored in, "bfloat16" for files of half the size; None stores them as they are.
       ``from_pretrained`` gives the model's own types either way.
     """
-    path, family = Path(path), model.family
+    path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     if dtype is not None:
         params = jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, params)
+    if isinstance(model, Component):
+        _write_published(path, model.published, params)
+        return
+    family = model.family
     if family.published is not None:
-        tensors = convert.export(params, rules=family.published.rules)
-        folder.write_folder(path, tensors, config=family.published.config)
+        _write_published(path, family.published, params)
         family.tokenizer.save(path)
         return
     safetensors.save(path / "model.safetensors", params, metadata={"format": "unified_jax"})
@@ -97,7 +111,7 @@ def save_pretrained(path: str | Path, model: Any, params: Any, *, dtype: DTypeLi
 
 
 def from_pretrained(path: str | Path, *, dtype: DTypeLike = "float32", place: Place | None = None) -> tuple[Any, Any]:
-    """(model, params) of a checkpoint folder or a .gguf file.
+    """(model, params) of a checkpoint folder or a .gguf file; (component, params) of a codec's or an encoder's folder.
 
     dtype: of a published model's computation; the library's own layout says it itself. place: gives shapes their
       shardings, ``lambda shapes: train.sharding.placed(shapes, mesh)``, to read parameters straight to their shards.
@@ -110,7 +124,11 @@ def from_pretrained(path: str | Path, *, dtype: DTypeLike = "float32", place: Pl
         return _from_published(checkpoint, _gguf_tokenizer(checkpoint), dtype, place)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such checkpoint folder")
-    if (config := _read_config(path)).get("arguments") is None:
+    config = _read_config(path)
+    if _kind(config) in COMPONENTS:
+        component = build_component(config, dtype=dtype)
+        return component, _read_published(folder.open_folder(path), component.published, place(component.shapes()))
+    if config.get("arguments") is None:
         checkpoint = folder.open_folder(path)
         return _from_published(checkpoint, ChatTokenizer.load(path, stop=_stop(path, config)), dtype, place)
     for name in ("tokenizer.json", "model.safetensors"):
@@ -124,10 +142,17 @@ def _from_published(
     checkpoint: Checkpoint, tokenizer: ChatTokenizer, dtype: DTypeLike, place: Place
 ) -> tuple[Any, Any]:
     model = build_published(checkpoint.config, tokenizer, dtype=dtype)
-    published, source = model.family.published, str(checkpoint.path)
-    shapes = place(_shapes(model))
-    params = convert.load(checkpoint.tensors, shapes, rules=published.rules, skip=published.skip, source=source)
-    return model, params
+    return model, _read_published(checkpoint, model.family.published, place(_shapes(model)))
+
+
+def _read_published(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:
+    rules, source = published.rules, str(checkpoint.path)
+    return convert.load(checkpoint.tensors, shapes, rules=rules, skip=published.skip, source=source)
+
+
+def _write_published(path: Path, published: Published, params: Any) -> None:
+    tensors = convert.export(params, rules=published.rules)
+    folder.write_folder(path, tensors, config=published.config, stem=published.stem)
 
 
 def _gguf_tokenizer(checkpoint: Any) -> ChatTokenizer:
@@ -150,9 +175,14 @@ def _read_config(path: Path, name: str = "config.json") -> dict[str, Any]:
     if not (path / name).is_file():
         raise FileNotFoundError(f"{path}: not a checkpoint folder (it has no {name})")
     config = read_json(path / name)
-    if name == "config.json" and "model_type" not in config:
-        raise ValueError(f"{path / name}: not a config (it has no model_type)")
+    if name == "config.json" and _kind(config) is None:
+        raise ValueError(f"{path / name}: not a config (it has neither model_type nor _class_name)")
     return config
+
+
+def _kind(config: Mapping[str, Any]) -> str | None:
+    """What transformers or diffusers calls the network."""
+    return config.get("_class_name", config.get("model_type"))
 
 
 def _shapes(model: Any) -> Any:
@@ -162,7 +192,8 @@ def _shapes(model: Any) -> Any:
 def _named(table: Mapping[str, str], name: str) -> Callable[..., Any]:
     if name not in table:
         raise ValueError(f"unknown model_type {name!r}; known are {', '.join(table)}")
-    return getattr(importlib.import_module(table[name]), name)
+    file, _, function = table[name].rpartition(".")
+    return getattr(importlib.import_module(file), function)
 
 
 def _tuples(value: Any) -> Any:

@@ -13,20 +13,14 @@ from unified_jax.core.types import DTypeLike
 from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.interop.rules import Copy, Rule
-from unified_jax.models import chat
-from unified_jax.models.family import Family, Published, without_text
+from unified_jax.models.decoders import chat
+from unified_jax.models.family import Family, without_text
 from unified_jax.models.model import Model
+from unified_jax.models.published import Published
 from unified_jax.nn.embed import Tokens
 from unified_jax.nn.head import Capped, Linear, Tied
 from unified_jax.nn.stack import Stack
 from unified_jax.sampling.fill import Autoregress
-
-
-class Config(dict):
-    """Fields of a published ``config.json``; one that is needed and not there raises ValueError."""
-
-    def __missing__(self, key: str) -> Any:
-        raise ValueError(f"config.json of a {self.get('model_type')!r} model has no {key!r}; no default is assumed")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,8 @@ from functools import partial
 
 from unified_jax.core.types import DTypeLike
 from unified_jax.models import llama
-from unified_jax.models.causal_lm import Config, Decoder
+from unified_jax.models.decoders.causal_lm import Decoder
+from unified_jax.models.published import Config
 from unified_jax.nn.block import ParallelBlock
 from unified_jax.nn.mlp import Mlp, find_activation
 from unified_jax.nn.norm import LayerNorm

@@ -8,8 +8,9 @@ import flax.linen as nn
 
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
-from unified_jax.models.causal_lm import Config, Decoder
-from unified_jax.models.rope_parameters import read_rope
+from unified_jax.models.decoders.causal_lm import Decoder
+from unified_jax.models.decoders.rope_parameters import read_rope
+from unified_jax.models.published import Config
 from unified_jax.nn.block import Block
 from unified_jax.nn.mlp import GatedMlp, find_activation
 from unified_jax.nn.norm import RMSNorm

@@ -1,0 +1,51 @@
+"""What another project published: a model's config, its layout, and networks that are pieces of larger systems."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from unified_jax.interop.rules import Copy, Rule
+
+
+class Config(dict):
+    """Fields of a published ``config.json``; one that is needed and not there raises ValueError."""
+
+    def __missing__(self, key: str) -> Any:
+        kind = self.get("model_type", self.get("_class_name"))
+        raise ValueError(f"config.json of a {kind!r} model has no {key!r}; no default is assumed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """The layout a model was published in: its ``config.json``, and the table of names that leads there and back.
+
+    skip: regex of published names that are ignored on purpose. stem: what the files of weights are called.
+    """
+
+    config: Mapping[str, Any]
+    rules: Sequence[Rule | Copy]
+    skip: str = ""
+    stem: str = "model"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Component:
+    """A published network that is a piece of larger systems: a codec, an encoder of pictures or of text.
+
+    module: the network, whose ``__call__`` uses every parameter. inputs: shapes and types of arguments it takes.
+    """
+
+    module: nn.Module
+    inputs: Sequence[jax.ShapeDtypeStruct]
+    published: Published
+
+    def shapes(self) -> Any:
+        """Shapes and types of the parameter tree; nothing is computed."""
+        return jax.eval_shape(self.module.init, jax.random.key(0), *self.inputs)["params"]
+
+    def apply(self, params: Any, *args: Any, method: str = "__call__", **kwargs: Any) -> Any:
+        """Calls a method of the module: pure, so it can be jitted with the component closed over."""
+        return self.module.apply({"params": params}, *args, method=method, **kwargs)
