@@ -33,7 +33,7 @@ def get_config(arg=None):
         width=192, depth=4, num_heads=6, hidden=576, codec=codec, image_size=(32, 32), unroll=4, dtype="float32"
     )
     c.codec = dict(workdir="runs/tokenizer")
-    c.tasks, c.questions = demo.get_config().tasks.to_dict(), demo.get_config().questions
+    c.tasks, c.often = demo.get_config().tasks, demo.get_config().often
     c.packing.rows = 8
     c.packing.layouts = (common.layout(160, text=160),)  # an edit: two pictures of 64 codes and some 25 words
     c.drawing = dict(image_temperature=1.0, guidance_scale=1.0)

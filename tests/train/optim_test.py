@@ -16,6 +16,7 @@ def parameters():
     layer = {
         "q_main": {"kernel": draw(2, 8, 2, 4)},
         "o_main": {"kernel": draw(2, 2, 4, 8)},
+        "experts": {"kernel": draw(2, 3, 8, 6)},
         "norm": {"scale": draw(2, 8)},
     }
     return {"backbone": {"layer": layer}, "embed_text": {"table": draw(10, 8)}, "heads_image": {"kernel": draw(8, 3)}}
@@ -45,13 +46,18 @@ def test_the_schedule_is_that_of_optax(steps):
     np.testing.assert_allclose(found, [expected(step) for step in range(steps + 1)], atol=1e-6)
 
 
-def test_muon_makes_every_layers_matrices_nearly_orthogonal():
+def test_muon_makes_the_matrices_of_every_layer_and_head_nearly_orthogonal():
     c = common.muon()
     params, found = updates(c)
     layer, given = (tree["backbone"]["layer"] for tree in (found, params))
-    for name in ("q_main", "o_main"):
-        for matrix, gradient in zip(*(tree[name]["kernel"].reshape(2, 8, 8) for tree in (layer, given))):
-            assert condition(matrix) < max(2.5, condition(gradient) / 4)
+    matrices = {
+        "q_main": lambda kernel: kernel.transpose(0, 2, 1, 3).reshape(-1, 8, 4),  # a head's queries of width 8
+        "o_main": lambda kernel: kernel.reshape(-1, 4, 8),
+        "experts": lambda kernel: kernel.reshape(-1, 8, 6),
+    }
+    for name, heads in matrices.items():
+        for matrix, gradient in zip(*(heads(tree[name]["kernel"]) for tree in (layer, given))):
+            assert condition(matrix) < min(2.5, condition(gradient)), name
     # Everything else takes Adam's step, about the learning rate for each number.
     for other in (found["embed_text"]["table"], found["heads_image"]["kernel"], layer["norm"]["scale"]):
         np.testing.assert_allclose(np.abs(other), c.learning_rate, rtol=0.2)

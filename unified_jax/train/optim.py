@@ -44,6 +44,9 @@ def optimizer(c: Any) -> optax.GradientTransformation:
             adam_b2=c.b2,
             weight_decay=c.weight_decay,
             weight_decay_mask=_decayed,
+            # Scaled by its own Gram matrix first, a momentum needs 3 iterations where it needed 5.
+            preconditioning="aol",
+            ns_steps=3,
             muon_weight_dimension_numbers=_matrices,
         )
     else:
@@ -63,14 +66,16 @@ def _decayed(params: Any) -> Any:
 
 
 def _matrices(params: Any) -> Any:
-    """Which parameters Muon orthogonalises: the kernels of the scanned layers, one matrix for each layer."""
+    """Which parameters Muon orthogonalises: the kernels of the scanned layers, one matrix for each layer and head.
+
+    Heads work apart from each other, and 32 x 192 matrices cost a sixth of what one of 192 x 192 does.
+    """
 
     def numbers(path, x):
         name = path_name(path)
         if not re.search(r"/layer/.*/kernel$", name):
             return None
-        inputs = 2 if re.search(r"/o_[^/]+/kernel$", name) else 1
-        axes = tuple(range(1, x.ndim))
-        return MuonDimensionNumbers(reduction_axis=axes[:inputs], output_axis=axes[inputs:])
+        heads_last = re.search(r"/[qkv]_[^/]+/kernel$", name)  # [L D H C]; all others end in their matrix, [... D E]
+        return MuonDimensionNumbers(reduction_axis=x.ndim - 3 if heads_last else x.ndim - 2, output_axis=x.ndim - 1)
 
     return jax.tree_util.tree_map_with_path(numbers, params)

@@ -1,6 +1,7 @@
 """Questions about a scene with one right answer, each about things that the words used single out."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -24,11 +25,15 @@ class Question:
     answer: str
 
 
-def question(scene: Scene, world: World, rng: np.random.Generator) -> Question:
-    """A question that ``scene`` answers without doubt; the kind is uniform among those the scene allows."""
+def question(scene: Scene, world: World, rng: np.random.Generator, *, often: Mapping[str, float] = {}) -> Question:
+    """A question that ``scene`` answers without doubt, of a kind that the scene allows.
+
+    often: how often a kind is drawn, against 1 for those it does not name.
+    """
     kinds = list(KINDS)
     while True:  # ends: counting is always possible
-        kind = kinds.pop(rng.integers(len(kinds)))
+        weights = np.array([often.get(kind, 1.0) for kind in kinds])
+        kind = kinds.pop(rng.choice(len(kinds), p=weights / weights.sum()))
         asked = KINDS[kind](scene, world, rng)
         if asked is not None:
             return Question(kind, *asked)

@@ -10,7 +10,7 @@ import numpy as np
 from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.sources.shapes.edits import edit
 from unified_jax.data.sources.shapes.language import caption
-from unified_jax.data.sources.shapes.questions import question
+from unified_jax.data.sources.shapes.questions import KINDS, question
 from unified_jax.data.sources.shapes.rendering import render
 from unified_jax.data.sources.shapes.scene import MAX_THINGS, Scene, World
 from unified_jax.data.sources.shapes.split import Combinations, combinations
@@ -26,12 +26,13 @@ class Shapes:
       draw: caption -> image, caption: image -> caption, question: image and question -> answer,
       edit: image and instruction -> image. An edit counts the things before it.
     questions: how many questions, each followed by its answer, are asked about one picture. One may be asked twice.
+    often: how often each kind of question is asked, against 1 for kinds it does not name.
     split: ``train`` shows no held-out combination anywhere; ``held_out`` shows nothing else.
     length: how many documents there are; endless for training, the size of the set for an evaluation.
 
     ``info`` of a document holds task, count and scene; a question adds kind, that of the first one; an edit adds kind
     and before, and its scene is the one after. Raises ValueError for an unknown task or split, a number of things that
-    the world cannot hold, or weights that do not add up to something.
+    the world cannot hold, an unknown kind of question, or weights that do not add up to something.
     """
 
     world: World = World()
@@ -40,6 +41,7 @@ class Shapes:
     tasks: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(DEFAULT_TASKS, 1.0))
     length: int = 2**30
     questions: int = 1
+    often: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         room = min(MAX_THINGS, len(self.allowed.by_place))
@@ -52,6 +54,10 @@ class Shapes:
                 raise ValueError(f"task {name!r}: the {self.split} split of this world holds 1 to {room} things")
         if self.questions < 1:
             raise ValueError(f"questions must be 1 or more, found {self.questions}")
+        if unknown := sorted(set(self.often) - set(KINDS)):
+            raise ValueError(f"unknown kind of question {unknown[0]!r}; kinds are {', '.join(KINDS)}")
+        if self.often and min(self.often.values()) <= 0:
+            raise ValueError(f"often must be above 0 for every kind of question, got {dict(self.often)}")
         if not self.tasks or min(self.tasks.values()) < 0 or sum(self.tasks.values()) <= 0:
             raise ValueError(f"task weights must be non-negative with a positive sum, got {dict(self.tasks)}")
 
@@ -91,7 +97,7 @@ def _caption(source: Shapes, scene: Scene, rng: np.random.Generator) -> Document
 
 
 def _question(source: Shapes, scene: Scene, rng: np.random.Generator) -> Document:
-    asked = [question(scene, source.world, rng) for _ in range(source.questions)]
+    asked = [question(scene, source.world, rng, often=source.often) for _ in range(source.questions)]
     turns = [part for one in asked for part in (Text(one.text), Text(one.answer, target=True))]
     info = {"task": "question", "kind": asked[0].kind, "count": len(scene), "scene": scene}
     return Document([Image(render(scene, source.world)), *turns], info)
