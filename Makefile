@@ -1,6 +1,7 @@
 # make demo    install into .venv, train the demo, evaluate it, write runs/demo/report.html
 # make test    install into .venv with the test tools, then lint and run every test
 # make parity  compare published decoders with transformers, write experiments/parity/results.json and the README's table
+# make bench   time this library and its peers in one run, write experiments/bench/results.json
 # make lint    ruff only          make format    let ruff rewrite the files
 # make clean   remove .venv and everything the tools leave; runs/ stays
 #
@@ -31,7 +32,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addpre
 # 15% of a step on the machine this was measured on. Ignored where there is no glibc.
 HEAP := env GLIBC_TUNABLES=glibc.malloc.hugetlb=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 
-.PHONY: demo test parity lint format clean
+.PHONY: demo test parity bench lint format clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -44,6 +45,9 @@ test: lint
 
 parity: .venv/installed-test
 	$(BIN)/python -m pytest tests/parity tests/nn/moe_test.py tests/nn/kernels --record
+
+bench: .venv/installed-test
+	JAX_PLATFORMS=cpu $(HEAP) $(BIN)/ujx bench all
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

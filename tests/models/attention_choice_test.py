@@ -6,9 +6,11 @@ import jax
 import numpy as np
 import pytest
 
+from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.pack import Layout, pack
-from unified_jax.models.pretrained import parameters
+from unified_jax.data.plan import Span
+from unified_jax.models.pretrained import build_published, parameters
 from unified_jax.models.transfusion import transfusion
 from unified_jax.sampling.generate import generate
 
@@ -41,6 +43,26 @@ def test_tiles_write_against_the_cache_what_the_reference_writes(system):
     make, params = system
     write = lambda name: generate(make(name), params, [*DOCUMENT[:2], Text(target=True)], max_tokens=12)[-1].values
     np.testing.assert_array_equal(write("chunked"), write("reference"))
+
+
+def test_a_published_decoder_takes_the_same_choices():
+    config = {
+        "model_type": "gemma2",
+        **dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8),
+        **dict(intermediate_size=32, vocab_size=64, rms_norm_eps=1e-6, hidden_activation="gelu_pytorch_tanh"),
+        **dict(query_pre_attn_scalar=8, attn_logit_softcapping=5.0, final_logit_softcapping=3.0, sliding_window=6),
+        **dict(layer_types=["sliding_attention", "full_attention"], rope_theta=1e4, max_position_embeddings=64),
+    }
+    row = np.arange(48, dtype=np.int32)
+    found = {}
+    for name in ("reference", "chunked"):
+        model = build_published(config, ChatTokenizer(None), attention=name, remat="full", unroll=2)
+        seq = pack([[[Span((("text", row),))]]], model.family.streams, Layout({"main": 48}, {"text": 48}))
+        params = parameters(model, jax.random.key(0))
+        found[name] = jax.jit(partial(model.apply, method="predict"))({"params": params}, seq)["text"]
+    np.testing.assert_allclose(found["chunked"], found["reference"], atol=2e-5)
+    with pytest.raises(ValueError, match="unknown attention 'flash'"):
+        build_published(config, ChatTokenizer(None), attention="flash")
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones(system):

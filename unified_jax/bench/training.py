@@ -31,7 +31,7 @@ ADAMW = SimpleNamespace(name="adamw", learning_rate=1e-3, weight_decay=0.0, b1=0
 
 def text(*, folder: Path, config: Mapping[str, Any], rows: int, length: int) -> Contender:
     """Next-token training of a published decoder. Leaves fresh weights, as published, and ids in ``folder``."""
-    model = build_published(config, ChatTokenizer(None))
+    model = build_published(config, ChatTokenizer(None), unroll=config["num_hidden_layers"])  # quicker on CPU
     params = parameters(model, jax.random.key(0))
     save_pretrained(folder, model, params)
     ids = np.random.default_rng(0).integers(0, config["vocab_size"], (rows, length)).astype(np.int32)
@@ -43,7 +43,7 @@ def text(*, folder: Path, config: Mapping[str, Any], rows: int, length: int) -> 
 
 def interleaved(*, folder: Path, body: Mapping[str, Any], documents: int, text_ids: int, grid: int) -> Contender:
     """Joint training on documents of some text and a picture, each in a row of its own."""
-    model, given = small_transfusion(body, grid)
+    model, given = small_transfusion({**body, "unroll": body["depth"]}, grid)
     rng = np.random.default_rng(0)
     plans = []
     for _ in range(documents):

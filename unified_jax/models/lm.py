@@ -50,8 +50,6 @@ def dense(
     attention: a name in ``ATTENTION``.
     Raises ValueError when ``width`` does not divide into heads, and for an unknown name.
     """
-    if attention not in ATTENTION:
-        raise ValueError(f"unknown attention {attention!r}; choose one of {', '.join(ATTENTION)}")
     if width % num_heads:
         raise ValueError(f"width {width} must be a multiple of num_heads {num_heads}")
     head_dim = width // num_heads
@@ -68,7 +66,14 @@ def dense(
         qk_norm=RMSNorm if qk_norm else None,
         mlp=mlp,
         route={"main": "main"},
-        attention=ATTENTION[attention],
         dtype=dtype,
     )
-    return Stack(block, depth, Rope(head_dim, sections=sections), remat=remat, unroll=unroll)
+    stack = Stack(block, depth, Rope(head_dim, sections=sections))
+    return computed(stack, attention=attention, remat=remat, unroll=unroll)
+
+
+def computed(stack: Stack, *, attention: str = "reference", remat: str = "none", unroll: int = 1) -> Stack:
+    """The same layers, computed otherwise: choices of speed and memory. Raises ValueError for an unknown name."""
+    if attention not in ATTENTION:
+        raise ValueError(f"unknown attention {attention!r}; choose one of {', '.join(ATTENTION)}")
+    return stack.clone(block=partial(stack.block, attention=ATTENTION[attention]), remat=remat, unroll=unroll)

@@ -7,6 +7,7 @@
 ``config.json`` names the family and its values; nothing in a folder is code, and nothing is unpickled.
 """
 
+import dataclasses
 import importlib
 import json
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.interop import convert, folder, safetensors
 from unified_jax.interop.checkpoint import Checkpoint
 from unified_jax.interop.gguf import open_gguf
+from unified_jax.models import lm
 from unified_jax.models.decoders.causal_lm import causal_lm
 from unified_jax.models.published import Component, Config, Published
 
@@ -63,10 +65,16 @@ def build(name: str, tokenizer: Tokenizer, arguments: dict[str, Any]) -> Any:
         raise ValueError(f"{name}: {error}") from None
 
 
-def build_published(config: Mapping[str, Any], tokenizer: ChatTokenizer, *, dtype: DTypeLike = "float32") -> Any:
-    """The model of a published ``config.json``. Raises ValueError for a model_type or a value that is not known."""
+def build_published(
+    config: Mapping[str, Any], tokenizer: ChatTokenizer, *, dtype: DTypeLike = "float32", **computation: Any
+) -> Any:
+    """The model of a published ``config.json``; computation: choices of ``lm.computed``.
+
+    Raises ValueError for a model_type or a value that is not known.
+    """
     config = Config(config)
     decoder = _named(DECODERS, config["model_type"])(config, dtype=dtype)
+    decoder = dataclasses.replace(decoder, stack=lm.computed(decoder.stack, **computation))
     return causal_lm(decoder, config, tokenizer, dtype=dtype)
 
 
@@ -110,18 +118,21 @@ def save_pretrained(path: str | Path, model: Any, params: Any, *, dtype: DTypeLi
     write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
 
 
-def from_pretrained(path: str | Path, *, dtype: DTypeLike = "float32", place: Place | None = None) -> tuple[Any, Any]:
+def from_pretrained(
+    path: str | Path, *, dtype: DTypeLike = "float32", place: Place | None = None, **computation: Any
+) -> tuple[Any, Any]:
     """(model, params) of a checkpoint folder or a .gguf file; (component, params) of a codec's or an encoder's folder.
 
     dtype: of a published model's computation; the library's own layout says it itself. place: gives shapes their
       shardings, ``lambda shapes: train.sharding.placed(shapes, mesh)``, to read parameters straight to their shards.
+    computation: of a published decoder, attention="auto" and the like (``lm.computed``).
     Raises FileNotFoundError or ValueError in one clear line.
     """
     path = Path(path)
     place = place or (lambda shapes: shapes)
     if path.suffix == ".gguf":
         checkpoint = open_gguf(path)
-        return _from_published(checkpoint, _gguf_tokenizer(checkpoint), dtype, place)
+        return _from_published(checkpoint, _gguf_tokenizer(checkpoint), dtype, place, computation)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such checkpoint folder")
     config = _read_config(path)
@@ -129,8 +140,8 @@ def from_pretrained(path: str | Path, *, dtype: DTypeLike = "float32", place: Pl
         component = build_component(config, dtype=dtype)
         return component, _read_published(folder.open_folder(path), component.published, place(component.shapes()))
     if config.get("arguments") is None:
-        checkpoint = folder.open_folder(path)
-        return _from_published(checkpoint, ChatTokenizer.load(path, stop=_stop(path, config)), dtype, place)
+        tokenizer = ChatTokenizer.load(path, stop=_stop(path, config))
+        return _from_published(folder.open_folder(path), tokenizer, dtype, place, computation)
     for name in ("tokenizer.json", "model.safetensors"):
         if not (path / name).is_file():
             raise FileNotFoundError(f"{path}: not a checkpoint folder of this library (it has no {name})")
@@ -139,9 +150,9 @@ def from_pretrained(path: str | Path, *, dtype: DTypeLike = "float32", place: Pl
 
 
 def _from_published(
-    checkpoint: Checkpoint, tokenizer: ChatTokenizer, dtype: DTypeLike, place: Place
+    checkpoint: Checkpoint, tokenizer: ChatTokenizer, dtype: DTypeLike, place: Place, computation: Mapping[str, Any]
 ) -> tuple[Any, Any]:
-    model = build_published(checkpoint.config, tokenizer, dtype=dtype)
+    model = build_published(checkpoint.config, tokenizer, dtype=dtype, **computation)
     return model, _read_published(checkpoint, model.family.published, place(_shapes(model)))
 
 
