@@ -51,7 +51,7 @@ def engine(system) -> Engine:
 
 def serve(model, params, *, capacity: int = 128) -> Engine:
     """An engine of the one shape that all tests share."""
-    return Engine(model, params, rows=4, capacity=capacity)
+    return Engine(model, params, rows=4, capacity=capacity, chunks=(64,))
 
 
 def saying_instead(params, word: int, other: int):
@@ -92,11 +92,11 @@ def test_the_cache_after_an_answer_is_that_of_a_full_forward(system):
     engine = serve(model, params)
     made = ask(engine, PROMPT, Answer(), guidance_scale=2.5)
     assert "Image" in kinds(made)
+    streams, forward = model.family.streams, jax.jit(model.apply)
     for row, document in enumerate((made, model.family.null(made))):
         spans = [span for span in model.family.write(document) if not span.private]
-        streams = model.family.streams
-        seq = pack([[spans]], streams, Layout({"main": count(spans)}, dict.fromkeys(streams, count(spans))))
-        whole = model.apply({"params": params}, seq).kv
+        seq = pack([[spans]], streams, Layout({"main": 128}, dict.fromkeys(streams, 128)))
+        whole = forward({"params": params}, seq).kv
         n = int(engine._cache.length[row])
         # Neither the end nor, where the limit was met, the last id has been run.
         assert count(spans) - 2 <= n < count(spans)

@@ -37,7 +37,7 @@ def system():
 
 @pytest.fixture(scope="module")
 def engine(system) -> Engine:
-    return Engine(*system, rows=4, capacity=CAPACITY)
+    return Engine(*system, rows=4, capacity=CAPACITY, chunks=(16, 64))
 
 
 @pytest.fixture(scope="module")
