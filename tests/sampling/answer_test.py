@@ -194,3 +194,22 @@ def test_an_open_answer_is_nothing_to_learn_from(system):
 def test_a_negative_number_of_pictures_is_refused():
     with pytest.raises(ValueError, match="max_images must be 0 or more, found -1"):
         Settings(max_images=-1)
+
+
+def test_what_opens_a_picture_and_what_ends_the_answer_are_learned_from_the_text_before(system, tokenizer):
+    family, special = system[0].family, tokenizer.special
+    picture = Image(np.zeros((8, 8, 3), np.uint8), target=True)
+    document = [PROMPT, Text("red", target=True), picture, Text("it", target=True)]
+    layout = Layout({"main": 96}, dict.fromkeys(family.streams, 96))
+    seq = pack([[family.plan(document, system[1])]], family.streams, layout)
+    ids, slot, read, learned = (
+        getattr(seq.streams["text"], x)[0].tolist() for x in ("values", "slot", "read", "weight")
+    )
+    last = ids.index(special["<boi>"]) - 1
+    assert ids[last] == tokenizer.encode("red")[-1] and ids[last + 2 :].count(special["<eos>"]) == 1
+    for after, before in (
+        (last + 1, last),  # whether to draw
+        (ids.index(special["<eoi>"]) + 1, ids.index(special["<eoi>"])),  # what to say of the picture
+        (ids.index(special["<eos>"]), ids.index(special["<eos>"]) - 1),  # whether to end
+    ):
+        assert learned[after] == 1 and read[after] == slot[before]

@@ -122,8 +122,8 @@ def test_a_lone_drawing_is_not_left_behind_a_stream_of_texts(engine):
 
 
 def test_a_long_prompt_in_chunks_equals_the_whole_at_once(system, engine):
-    prompt = [Text(" ".join(WORDS * 2)), picture(0), Text(" ".join(WORDS)), Image(target=True)]
-    asked = [Request(prompt, jax.random.key(0), Settings(steps=2))]
+    prompt = [Text(" ".join(WORDS * 2)), picture(0), Text(" ".join(WORDS)), Image(target=True), Text(target=True)]
+    asked = [Request(prompt, jax.random.key(0), Settings(steps=2, max_tokens=6))]
     whole = engine.generate(asked)
     # Four slots hold the picture exactly, and everything else only in parts.
     assert_same(Engine(*system, rows=1, capacity=CAPACITY, chunks=(4,)).generate(asked), whole)

@@ -40,3 +40,9 @@ def test_nobody_waits_longer_than_the_bound(arrivals):
             serving[serving.index(done)] = job(groups.pop()) if groups else done
         waited = max(waited, *(job.waited for job in serving))
     assert waited <= PATIENCE + len("abc") - 1
+
+
+def test_of_two_that_waited_too_long_the_longer_comes_first():
+    jobs = [job("ids", rows=3), job("small"), job("large")]
+    jobs[1].waited, jobs[2].waited = PATIENCE, PATIENCE + 1
+    assert [next_jobs(jobs) for _ in range(2)] == [[jobs[2]], [jobs[1]]]
