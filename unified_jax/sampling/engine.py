@@ -40,8 +40,9 @@ OnPart = Callable[[int, Part], None]
 class Engine:
     """Serves requests; keeps its cache, and so its compiled programs, between calls.
 
-    model: anything with ``__call__(seq, cache)``, ``read`` and a ``family``. rows: of the cache; a request takes one,
-      or two where it is guided. capacity: slots of a row; None lets the cache grow in powers of two, compiling anew.
+    model: anything with ``__call__(seq, cache)``, ``read``, ``apart`` and a ``family``. rows: of the cache; a request
+      takes one, or two where it is guided. capacity: slots of a row; None lets the cache grow in powers of two,
+      compiling anew.
     chunks: sizes of prefill, ascending. storage: how keys and values are kept. mesh: where the cache lives, if the
       parameters are sharded.
     """
