@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 # What is public, and where it lives. Loaded when first used: importing the package alone stays quick.
 _PUBLIC = {
+    "Answer": "unified_jax.data.document",
     "Document": "unified_jax.data.document",
     "Text": "unified_jax.data.document",
     "Image": "unified_jax.data.document",

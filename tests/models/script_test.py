@@ -75,3 +75,32 @@ def test_the_plan_ends_at_the_first_blank(tokenizer):
 def test_the_names_of_special_tokens_in_a_text_stay_text(tokenizer):
     written = spelled(tokenizer, Text("a <eos> b"), Text("red", target=True))
     assert written[0][0].split().count("<eos>") == 0
+
+
+def test_an_answer_of_several_parts_learns_when_to_draw_and_when_to_end(tokenizer):
+    red = Image(values=RED, target=True)
+    written = spelled(tokenizer, Text("what"), Text("red", target=True), red, Text("it", target=True))
+    assert [words for words, *_ in written] == ["<bos> what <turn>", "red <boi>", "*", "<eoi>", "it <eos>"]
+    assert [learned for _, learned, _ in written] == [False, True, True, False, True]
+    written = spelled(tokenizer, Text("what"), red, red)
+    assert [words for words, *_ in written] == [
+        "<bos> what <turn>",
+        "<boi>",
+        "*",
+        "<eoi>",
+        "<boi>",
+        "*",
+        "<eoi>",
+        "<eos>",
+    ]
+    assert [learned for _, learned, _ in written] == [False, True, True, False, True, True, False, True]
+
+
+def test_texts_of_one_answer_that_touch_are_kept_apart(tokenizer):
+    written = spelled(tokenizer, Text("what"), Text("red", target=True), Text("it", target=True))
+    assert written[-1][0] == "red <eos> it <eos>"
+
+
+def test_a_drawing_before_a_given_part_is_a_whole_answer_that_ends(tokenizer):
+    written = spelled(tokenizer, Text("red"), Image(values=RED, target=True), Text("what"), Text("it", target=True))
+    assert [words for words, *_ in written][3:] == ["<eoi>", "<eos>", "what <turn>", "it <eos>"]

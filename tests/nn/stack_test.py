@@ -67,6 +67,15 @@ def test_the_scan_equals_a_loop_over_layers_with_slices_of_the_parameters(params
     np.testing.assert_allclose(out["main"], expected, atol=1e-5)
 
 
+def test_layers_apart_compute_the_same_and_are_a_choice_of_unrolling(params):
+    windows = (2, None, 3)
+    whole, apart = (stack(windows=windows, unroll=n) for n in (1, DEPTH))
+    assert whole.apart(params) is params and isinstance(apart.apart(params)["layer"], tuple)
+    expected = jax.jit(partial(forward, whole))(params)
+    found = jax.jit(lambda params: forward(apart, apart.apart(params)))(params)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), found, expected)
+
+
 @pytest.mark.parametrize(
     "options",
     [*({"remat": name} for name in REMAT if name != "none"), {"unroll": DEPTH}, {"remat": "full", "unroll": 2}],

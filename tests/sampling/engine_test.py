@@ -17,6 +17,7 @@ from unified_jax.models.transfusion import transfusion
 from unified_jax.sampling.engine import Engine
 from unified_jax.sampling.fill import Settings
 from unified_jax.sampling.requests import Request
+from unified_jax.sampling.schedule import PATIENCE
 from unified_jax.train.sharding import make_mesh, shardings
 
 WORDS = ["red", "green", "blue", "circle", "square", "large"]
@@ -36,7 +37,7 @@ def system():
 
 @pytest.fixture(scope="module")
 def engine(system) -> Engine:
-    return Engine(*system, rows=4, capacity=CAPACITY)
+    return Engine(*system, rows=4, capacity=CAPACITY, chunks=(16, 64))
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +112,18 @@ def test_neither_order_nor_neighbours_change_a_result(engine):
     assert len({made(one).tobytes() for one in together}) > 9
 
 
+def test_a_lone_drawing_is_not_left_behind_a_stream_of_texts(engine):
+    ends, settings = [], Settings(max_tokens=64, temperature=3.0, steps=2)
+    asked = [Request([Text("red"), Text(target=True)], jax.random.key(i), settings) for i in range(30)]
+    asked.insert(3, Request([Text("red"), Image(target=True)], jax.random.key(99), settings))
+    engine.generate(asked, on_part=lambda i, part: ends.append(i))
+    # Three rows write in the meantime and tell of it at every tick; the fourth is passed over by few ticks.
+    assert ends.index(3) <= 3 * (PATIENCE + 1)
+
+
 def test_a_long_prompt_in_chunks_equals_the_whole_at_once(system, engine):
-    prompt = [Text(" ".join(WORDS * 2)), picture(0), Text(" ".join(WORDS)), Image(target=True)]
-    asked = [Request(prompt, jax.random.key(0), Settings(steps=2))]
+    prompt = [Text(" ".join(WORDS * 2)), picture(0), Text(" ".join(WORDS)), Image(target=True), Text(target=True)]
+    asked = [Request(prompt, jax.random.key(0), Settings(steps=2, max_tokens=6))]
     whole = engine.generate(asked)
     # Four slots hold the picture exactly, and everything else only in parts.
     assert_same(Engine(*system, rows=1, capacity=CAPACITY, chunks=(4,)).generate(asked), whole)
@@ -194,12 +204,13 @@ def test_a_guided_picture_after_a_guided_text_is_the_plain_loop_without_a_cache(
     ]
     after_text, _ = jax.random.split(key)
     x = jax.random.normal(jax.random.split(after_text)[1], (4, 48))
-    layout = Layout({"main": 64}, {"text": 60, "image": 4})
+    layout = Layout({"main": 72}, {"text": 64, "image": 8})  # the picture twice: noised, then clean for what follows
     predict = jax.jit(lambda seq: model.apply({"params": params}, seq, method="predict")["image"])
     for t in [1.0, 2 / 3, 1 / 3]:
         document = Document([asked[0], text, Image(values=np.asarray(x).reshape(2, 2, 48), target=True)])
         plans = [[model.family.write(version)] for version in (document, model.family.null(document))]
         seq = pack(plans, model.family.streams, layout)
-        clean, null = predict(seq.put("image", time=np.full((2, 4), t, np.float32)))
+        time = np.repeat(np.array([[t, 0]] * 2, np.float32), 4, 1)
+        clean, null = predict(seq.put("image", time=time))[:, :4]
         x = x - (x - (null + scale * (clean - null))) / t / steps
     np.testing.assert_allclose(drawn.values.reshape(4, 48), x, atol=2e-3 * float(jnp.abs(x).max()))

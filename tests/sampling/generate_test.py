@@ -22,7 +22,7 @@ WORDS = ["red green blue circle square what colour is it", "a large red circle a
 def system():
     """A tiny Transfusion whose weights are large enough for outputs to vary."""
     tokenizer = Tokenizer.train(WORDS, 300)
-    model = transfusion(tokenizer, width=32, depth=2, num_heads=2, hidden=64, patch=4, image_size=(8, 8))
+    model = transfusion(tokenizer, width=32, depth=2, num_heads=2, hidden=64, patch=4, image_size=(8, 8), unroll=2)
     params = parameters(model, jax.random.key(0))
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))

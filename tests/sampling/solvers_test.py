@@ -5,9 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unified_jax.sampling.solvers import euler, times
+from unified_jax.sampling.solvers import euler, timetable
 
 MEAN, STD = 1.5, 0.3
+
+
+def times(steps: int, factor: float = 1.0) -> jax.Array:
+    """The timetable of one row."""
+    return timetable(jnp.array([steps]), jnp.array([factor]), most=steps)[:, 0]
 
 
 def gaussian_velocity(x, t):
@@ -62,6 +67,8 @@ def test_times_are_shifted_by_the_formula(factor):
     np.testing.assert_allclose(times(8, factor), factor * u / (1 + (factor - 1) * u), atol=1e-6)
 
 
-def test_no_steps_are_refused():
-    with pytest.raises(ValueError, match="steps must be 1 or more, found 0"):
-        times(0)
+def test_rows_of_fewer_steps_arrive_early_and_stay():
+    together = timetable(jnp.array([2, 5]), jnp.array([1.0, 3.0]), most=7)
+    np.testing.assert_allclose(together[:3, 0], times(2), atol=1e-6)
+    np.testing.assert_allclose(together[:6, 1], times(5, 3.0), atol=1e-6)
+    assert (together[2:, 0] == 0).all() and (together[5:, 1] == 0).all()

@@ -45,7 +45,7 @@ LLAMAS = {
     "large": llama(width=256, depth=6, hidden=688, vocab=4096),
 }
 ROWS = {"small": 16, "large": 64}
-BODY = dict(width=192, depth=4, num_heads=6, hidden=512)
+BODY = dict(width=192, depth=4, num_heads=6, hidden=512, unroll=4)
 EULER = "pictures: 16 Euler steps without guidance on both sides; texts are given"
 
 

@@ -4,6 +4,7 @@ ujx sample --workdir runs/demo --prompt "a large red circle at the top"
 ujx sample --workdir runs/demo --image picture.png                             (describe)
 ujx sample --workdir runs/demo --image picture.png --prompt "..." --want text  (answer)
 ujx sample --workdir runs/demo --image picture.png --prompt "..." --want image (edit)
+ujx sample --workdir runs/demo --prompt "..." --want answer                    (texts and pictures, as the model wants)
 ujx sample --checkpoint MODEL --prompt "What is the capital of France?"        (answer, of a model of text only)
 ujx sample --checkpoint MODEL --chat                                           (talk, a line at a time)
 """
@@ -18,12 +19,13 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from unified_jax.cli import chat, load
-from unified_jax.data.document import Document, Image, Part, Text
+from unified_jax.data.document import Answer, Document, Image, Part, Text
 from unified_jax.evals.samples import write_document
 from unified_jax.sampling.generate import generate_batch
 from unified_jax.train.metrics import write_json
 
-SETTINGS = ("steps", "guidance_scale", "temperature", "top_k", "top_p", "max_tokens")
+SETTINGS = ("steps", "guidance_scale", "temperature", "top_k", "top_p", "max_tokens", "max_images")
+WANTS = {"text": Text(target=True), "image": Image(target=True), "answer": Answer()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chat", action="store_true", help="answer line after line of standard input")
     parser.add_argument(
         "--want",
-        choices=("text", "image"),
-        help="what to produce (default: text from a picture; from text a picture, if the model draws)",
+        choices=tuple(WANTS),
+        help="what to produce (default: text from a picture; from text a picture, if the model draws); "
+        "an answer has the texts and pictures that the model decides on",
     )
     parser.add_argument("--out", type=Path, default=Path("samples"), help="folder for pictures and sample.json")
     parser.add_argument("--count", type=int, default=1, help="how many samples")
@@ -49,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--top_p", type=float, help="text is chosen among the most probable ids that make up this share"
     )
     parser.add_argument("--max_tokens", type=int, default=64)
+    parser.add_argument("--max_images", type=int, default=4, help="most pictures of an answer")
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
@@ -66,7 +70,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         return
     draws = arguments.image is None and "image" in model.family.fills
     want = arguments.want or ("image" if draws else "text")
-    document = Document([*given, Text(target=True) if want == "text" else Image(target=True)])
+    document = Document([*given, WANTS[want]])
     start = time.perf_counter()
     made = generate_batch(model, params, [document] * arguments.count, rng=rng, **settings)
     seconds = time.perf_counter() - start

@@ -47,7 +47,21 @@ class Image:
         return dataclasses.replace(self, pixels=None, values=None)
 
 
-Part = Text | Image
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """As many texts and pictures as the model wants, in the order it wants: ``generate`` puts them in this place.
+
+    A model knows how to go on after a picture, and when to end, from documents that ask for texts and pictures side by
+    side.
+    """
+
+    target = True
+
+    def blank(self) -> "Answer":
+        return self
+
+
+Part = Text | Image | Answer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,28 +107,28 @@ def check(document: Document) -> Document:
 def check_prompt(document: Iterable[Part]) -> Document:
     """A prompt as a Document; raises ValueError where a given part is unusable or nothing is left to produce."""
     document = document if isinstance(document, Document) else Document(document)
-    if all(not part.target or _content(part) is not None for part in document):
+    if not any(map(is_blank, document)):
         raise ValueError(
-            "nothing to generate: end the document with a blank part, Text(target=True) or Image(target=True)"
+            "nothing to generate: end the document with a blank part, Text(target=True), Image(target=True) or Answer()"
         )
     for index, part in enumerate(document):
-        if (not part.target or _content(part) is not None) and (reason := _fault(part)):
+        if not is_blank(part) and (reason := _fault(part)):
             raise ValueError(f"part {index}: {reason}")
     return document
 
 
 def is_blank(part: Part) -> bool:
     """Whether the part is still to be made."""
-    empty_text = isinstance(part, Text) and part.text is None
-    return part.target and (empty_text or (isinstance(part, Image) and part.pixels is None and part.values is None))
-
-
-def _content(part: Part) -> str | np.ndarray | None:
-    return part.text if isinstance(part, Text) else part.pixels
+    if isinstance(part, Answer):
+        return True
+    content = (part.text,) if isinstance(part, Text) else (part.pixels, part.values)
+    return part.target and all(x is None for x in content)
 
 
 def _fault(part: Part) -> str | None:
     """Why a part cannot be used, or None."""
+    if isinstance(part, Answer):
+        return "an open answer has nothing to learn from: give its texts and pictures as targets"
     if isinstance(part, Text):
         return None if isinstance(part.text, str) and part.text.strip() else "empty text"
     pixels = part.pixels

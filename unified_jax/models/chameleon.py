@@ -43,7 +43,7 @@ def chameleon(
     codec = dict(codec or {})
     arguments = {"width": width, "codec": codec, "image_size": image_size, **body}
     module, first, dtype = VectorQuantised(**codec), tokenizer.vocab, body.get("dtype", "float32")
-    vq = VqCodec(module)
+    vq, special = VqCodec(module), tokenizer.special
     grid = vq.grid(*image_size)
     text = Tokens(first + module.codes, width, multiplier=width**0.5, dtype=dtype)
     return Model(
@@ -64,7 +64,7 @@ def chameleon(
             write=partial(script.write, tokenizer=tokenizer, picture=partial(codes, first=first, grid=grid)),
             null=without_text,
             fills={
-                "text": Autoregress("text", allowed=(0, first), stop=(tokenizer.special["<eos>"],)),
+                "text": Autoregress("text", allowed=(0, first), stop=(special["<eos>"],), opens=(special["<boi>"],)),
                 "image": Autoregress(
                     "text", allowed=(first, first + module.codes), length=grid[0] * grid[1], picture=True
                 ),

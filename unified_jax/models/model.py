@@ -51,6 +51,11 @@ class Model(nn.Module):
         """Spans of one document. params: needed only where the codec has weights."""
         return self.family.plan(document, params)
 
+    @nn.nowrap
+    def apart(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters as a loop over many steps had better hold them (``nn.stack.Stack.apart``)."""
+        return {**params, "backbone": self.backbone.apart(params["backbone"])}
+
     def __call__(self, seq: Interleaved, cache: Cache | None = None) -> Output:
         seq = jax.tree.map(jnp.asarray, seq)
         xs = {}

@@ -38,7 +38,7 @@ def transfusion(
     """
     arguments = {"width": width, "patch": patch, "image_size": image_size, **body}
     dtype, codec = body.get("dtype", "float32"), Patches(patch)
-    grid = codec.grid(*image_size)
+    grid, special = codec.grid(*image_size), tokenizer.special
     text = Tokens(tokenizer.vocab, width, multiplier=width**0.5, dtype=dtype)
     streams = {"text": Stream("main"), "image": Stream("main", codec.shape, codec.dtype)}
     return Model(
@@ -61,7 +61,9 @@ def transfusion(
             ),
             null=without_text,
             fills={
-                "text": Autoregress("text", allowed=(0, tokenizer.vocab), stop=(tokenizer.special["<eos>"],)),
+                "text": Autoregress(
+                    "text", allowed=(0, tokenizer.vocab), stop=(special["<eos>"],), opens=(special["<boi>"],)
+                ),
                 "image": Integrate("image", PATH),
             },
             values_of=lambda values: values.reshape(*grid, -1),
@@ -70,7 +72,7 @@ def transfusion(
 
 
 def patches(image: Image, final: bool, *, codec: Patches, image_size: tuple[int, int]) -> list[Span]:
-    """A given picture: clean. A learned one: noised and private, then clean if anything follows. A blank: to fill."""
+    """A given picture: clean. A learned one: noised and private, then clean unless final. A blank: to fill."""
     if image.values is None:
         grid = codec.grid(*image_size)
         blank = np.zeros((grid[0] * grid[1], *codec.shape), np.float32)

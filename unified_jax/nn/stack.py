@@ -1,6 +1,7 @@
 """Stack: the same block ``depth`` times, scanned, with a rematerialisation policy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -25,7 +26,7 @@ UNLIMITED = np.iinfo(np.int32).max  # the window of a layer that has none
 
 
 class Stack(nn.Module):
-    """Parameters of all layers are stacked on a leading axis L under ``layer``.
+    """Parameters of all layers are stacked on a leading axis L under ``layer``, or there one by one (``apart``).
 
     block: partial of Block. rope: positions -> rotation, computed once for all layers.
     windows: every layer's sliding window in sequence indices, None for a layer without; () for no layer with one.
@@ -59,17 +60,43 @@ class Stack(nn.Module):
 
         if self.remat != "none":
             layer = nn.remat(layer, prevent_cse=False, policy=REMAT[self.remat])
-        scan = nn.scan(
-            layer,
-            variable_axes={"params": 0, "router": 0},
-            split_rngs={"params": True},
-            length=self.depth,
-            unroll=self.unroll,
-        )
-        xs, kv = scan(self.block(name="layer"), xs, (cache.kv if cache is not None else None, self._windows()))
+        stored = (cache.kv if cache is not None else None, self._windows())
+        layers = self.variables.get("params", {}).get("layer")
+        if isinstance(layers, tuple):
+            xs, kv = self._one_by_one(layer, xs, layers, stored)
+        else:
+            scan = nn.scan(
+                layer,
+                variable_axes={"params": 0, "router": 0},
+                split_rngs={"params": True},
+                length=self.depth,
+                unroll=self.unroll,
+            )
+            xs, kv = scan(self.block(name="layer"), xs, stored)
         experts = {lane: self.block.keywords["route"][lane] for lane in xs}
         norms = {expert: self.norm(name=f"norm_{expert}") for expert in sorted(set(experts.values()))}
         return {lane: norms[experts[lane]](x) for lane, x in xs.items()}, kv
+
+    @nn.nowrap
+    def apart(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The parameters with a tuple of every layer's own under ``layer``, which is run all the same.
+
+        For loops over steps: XLA on CPU copies a slice of the stack each time it is used, which for few slots costs
+        nearly as much as using it. The price is a second copy of the weights while such a loop runs. Where the layers
+        themselves are a loop (``unroll`` below ``depth``), the parameters stay as they are.
+        """
+        if self.unroll < self.depth:
+            return params
+        return {**params, "layer": tuple(_item(params["layer"], i) for i in range(self.depth))}
+
+    def _one_by_one(
+        self, layer: Callable[..., Any], xs: States, layers: tuple[Any, ...], stored: Any
+    ) -> tuple[States, KeysValues]:
+        block, own = self.block(parent=None), []
+        for i, params in enumerate(layers):
+            xs, kv = block.apply({"params": params}, xs, _item(stored, i), method=layer)
+            own.append(kv)
+        return xs, jax.tree.map(lambda *x: jnp.stack(x), *own)
 
     def _windows(self) -> Array | None:
         if not self.windows:
@@ -77,3 +104,8 @@ class Stack(nn.Module):
         if len(self.windows) != self.depth:
             raise ValueError(f"{len(self.windows)} windows for {self.depth} layers")
         return jnp.asarray([UNLIMITED if window is None else window for window in self.windows], jnp.int32)
+
+
+def _item(stacked: Any, i: int) -> Any:
+    """What one layer has of everything that is stacked."""
+    return jax.tree.map(lambda x: x[i], stacked)

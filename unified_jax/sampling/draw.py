@@ -45,7 +45,7 @@ def draw(
     fill: the ``Integrate`` fill. blank: a batch holding just the pictures; rows without one are empty. most: room of
     the timetable, at least every row's steps.
     """
-    payload = blank.streams[fill.stream]
+    params, payload = model.apart(params), blank.streams[fill.stream]
     noise = jax.vmap(lambda key: jax.random.normal(key, payload.values.shape[1:]))(brushes.key)
 
     def velocity(x, t):

@@ -1,13 +1,13 @@
 """Engine: a few rows of a cache that serve many requests at once, of different lengths, kinds and settings.
 
-A host loop of long ticks. Each gives free rows to waiting requests, prefills what is given, and then runs the kind of
-work that most rows wait for: ids (``sampling.write``) or pictures (``sampling.draw``). Rows with other work run empty
+A host loop of long ticks. Each gives free rows to waiting requests, prefills what is given, and then runs one kind of
+work (``sampling.schedule``): ids (``sampling.write``) or pictures (``sampling.draw``). Rows with other work run empty
 slots meanwhile. A request draws from its own key and its rows see only themselves, so neither order nor neighbours
 change what comes out. Every array has a static shape, and what differs between requests is data: nothing compiles
 once each kind of tick has run.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from unified_jax.sampling.extend import extend
 from unified_jax.sampling.fill import Autoregress, Integrate
 from unified_jax.sampling.prefill import CHUNKS, chunk_size, first_chunk, pack_chunk, power_of_two, prefill, used
 from unified_jax.sampling.requests import Job, Request
+from unified_jax.sampling.schedule import next_jobs
 from unified_jax.sampling.tick import draw_pictures, write_ids
 from unified_jax.sampling.write import TICK
 
@@ -39,8 +40,9 @@ OnPart = Callable[[int, Part], None]
 class Engine:
     """Serves requests; keeps its cache, and so its compiled programs, between calls.
 
-    model: anything with ``__call__(seq, cache)``, ``read`` and a ``family``. rows: of the cache; a request takes one,
-      or two where it is guided. capacity: slots of a row; None lets the cache grow in powers of two, compiling anew.
+    model: anything with ``__call__(seq, cache)``, ``read``, ``apart`` and a ``family``. rows: of the cache; a request
+      takes one, or two where it is guided. capacity: slots of a row; None lets the cache grow in powers of two,
+      compiling anew.
     chunks: sizes of prefill, ascending. storage: how keys and values are kept. mesh: where the cache lives, if the
       parameters are sharded.
     """
@@ -114,7 +116,7 @@ class Engine:
             padded = [*chunks, *[[]] * (power_of_two(len(rows)) - len(rows))]
             lengths = self._run(padded, numbers=[r.number for r in rows], cursors=[r.cursor for r in rows], size=size)
             for row, spans, n in zip(rows, left, lengths):
-                row.todo, row.length = spans, row.length + int(n)
+                row.ran(int(n), left=spans)
 
     def _run(
         self, chunks: Sequence[list[Span]], *, numbers: list[int], cursors: list[Cursor], size: int
@@ -128,10 +130,10 @@ class Engine:
         return used(seq)
 
     def _tick(self, serving: Sequence[Job], *, waiting: bool, on_part: OnPart | None) -> list[Job]:
-        """Some work for the group of jobs that has the most rows; the jobs that it finished."""
-        group, rows = Counter(job.group for job in serving for _ in job.rows).most_common(1)[0]
-        jobs = [job for job in serving if job.group == group]
-        results, cache = TICKS[group[0]](
+        """Some work for the jobs whose turn it is; those that are finished."""
+        jobs = next_jobs(serving)
+        rows = sum(len(job.rows) for job in jobs)
+        results, cache = TICKS[type(jobs[0].fill)](
             self._model,
             self._params,
             cache=self._cache,
@@ -146,7 +148,7 @@ class Engine:
             new = ended[job.index].put() if job.index in ended else job.news()
             if on_part is not None and new is not None:
                 on_part(job.index, new)
-        return [result.job for result in results if not result.job.proceed()]
+        return [result.job for result in results if not result.job.proceed(self._limit)]
 
     def _cut(self, serving: Sequence[Job]) -> None:
         """Empties rows that changed hands, and takes back what was written beyond a stop string."""

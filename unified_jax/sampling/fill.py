@@ -17,8 +17,9 @@ class Settings:
     """How a request wants its blanks filled. Requests with different settings share compiled programs.
 
     steps, shift: solver intervals and time shift of pictures. guidance_scale: 1 uses no null prompt.
-    temperature, top_k, top_p: how text ids are chosen; temperature 0 is greedy. max_tokens: most ids of one text.
-    image_temperature: the same for pictures made of codes. stop: a text ends before the first of these strings.
+    temperature, top_k, top_p: how text ids are chosen; temperature 0 is greedy. image_temperature: the same for
+    pictures made of codes. max_tokens: most ids of one text, or of all texts of an ``Answer``. max_images: most
+    pictures of an ``Answer``. stop: a text, and with it an ``Answer``, ends before the first of these strings.
     """
 
     steps: int = 25
@@ -28,6 +29,7 @@ class Settings:
     top_k: int | None = None
     top_p: float | None = None
     max_tokens: int = 64
+    max_images: int = 4
     image_temperature: float = 1.0
     stop: tuple[str, ...] = ()
 
@@ -35,7 +37,7 @@ class Settings:
         for name in ("steps", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, found {getattr(self, name)}")
-        for name in ("temperature", "image_temperature", "guidance_scale"):
+        for name in ("temperature", "image_temperature", "guidance_scale", "max_images"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
         check(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
@@ -51,22 +53,29 @@ class Settings:
 class Autoregress:
     """Ids one at a time, each from the state of its predecessor.
 
-    length: how many ids a blank has; None lets it run to one of ``stop`` or max_tokens. allowed: half-open range of ids
-    that may be chosen, or one for each position (``sampling.constrain``). picture: whether the ids make a picture,
-    whose choice the null rows steer and ``image_temperature`` governs; text follows the conditioned rows only.
-    lead: how many entries before the blank the fill runs itself.
+    length: how many ids a blank has; None lets it run to one of ``ends`` or max_tokens. stop, opens: ids that end a
+    text, those that open a picture being ``opens``. allowed: half-open range of ids that may be chosen, or one for each
+    position (``sampling.constrain``). picture: whether the ids make a picture, whose choice the null rows steer and
+    ``image_temperature`` governs; text follows the conditioned rows only. lead: how many entries before the blank the
+    fill runs itself.
     """
 
     stream: str
     allowed: Range | tuple[Range, ...]
     stop: tuple[int, ...] = ()
+    opens: tuple[int, ...] = ()
     length: int | None = None
     picture: bool = False
     lead = 1
 
-    def room(self, settings: Settings) -> int:
-        """How many slots the fill may commit."""
-        return self.length or settings.max_tokens
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The ids after which nothing more is chosen; they are no part of what was written."""
+        return self.stop + self.opens
+
+    def room(self, most: int) -> int:
+        """How many slots the fill may commit; most: ids of a blank without a length."""
+        return self.length or most
 
     def group(self, entries: int) -> Hashable:
         """Blanks of one group are filled in one call: all ids of a stream."""
@@ -81,7 +90,7 @@ class Integrate:
     path: Rectified
     lead = 0
 
-    def room(self, settings: Settings) -> int:
+    def room(self, most: int) -> int:
         """How many slots the fill may commit."""
         return 0
 

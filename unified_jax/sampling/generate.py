@@ -33,8 +33,8 @@ def generate_batch(
 ) -> list[Document]:
     """Documents with their blank targets filled, in the order given.
 
-    model: anything with ``__call__(seq, cache)``, ``read`` and a ``family``. rng: one key for the whole call; each
-      document draws from its own fold of it, so the result does not depend on its neighbours in the batch.
+    model: anything with ``__call__(seq, cache)``, ``read``, ``apart`` and a ``family``. rng: one key for the whole
+      call; each document draws from its own fold of it, so the result does not depend on its neighbours in the batch.
     batch_size: most documents that are served at the same time. on_part: as in ``Engine.generate``.
     settings: fields of ``sampling.fill.Settings`` (steps, guidance_scale, temperature, top_k, top_p, max_tokens...).
     Raises ValueError for a document with nothing to fill, an unusable part, or an impossible setting.

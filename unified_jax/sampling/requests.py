@@ -8,8 +8,9 @@ import jax
 import numpy as np
 
 from unified_jax.core.types import PRNGKeyArray
-from unified_jax.data.document import Document, Part, Text, check_prompt, is_blank
+from unified_jax.data.document import Answer, Document, Part, Text, check_prompt, is_blank
 from unified_jax.data.plan import Span, count, skip
+from unified_jax.sampling.answering import Answering
 from unified_jax.sampling.fill import Settings
 from unified_jax.sampling.prefill import cut_span
 from unified_jax.sampling.transcript import Transcript
@@ -34,14 +35,18 @@ class Row:
     def __init__(self):
         self.number = -1
         self.length = 0
-        self._committed = 0  # entries of the plan, by now or once ``todo`` has run
+        self._committed = 0  # entries of the plan
 
     def open(self, plan: list[Span], lead: int) -> None:
         """plan: spans up to the next blank, which is the last."""
         self.blank = plan[-1]
         self.cursor, rest = skip(plan[:-1], self._committed)
         self.todo, self.lead = _hold_back(rest, lead)
-        self._committed += count(self.todo)
+
+    def ran(self, slots: int, *, left: list[Span]) -> None:
+        """Spans of ``todo`` now take so many slots; those that are left do not."""
+        self._committed += count(self.todo) - count(left)
+        self.todo, self.length = left, self.length + slots
 
     def wrote(self, entries: int) -> None:
         """The fill has committed so many entries."""
@@ -52,8 +57,11 @@ class Row:
 class Job:
     """A request being served, blank after blank.
 
+    An ``Answer`` keeps its place in the document, behind what it has brought so far, until it ends.
+
     index: of the request. rows: the conditioned version first, then the null one if guided. fill: of the blank at hand.
-    key: what the blank draws from. ids: those of the blank so far. transcript: what they say; None in a picture.
+    room: slots that it may take. key: what it draws from. ids: those of the blank so far. transcript: what they say;
+    None in a picture. waited: ticks in a row that served others.
     """
 
     def __init__(self, index: int, request: Request, family: Any, params: Any):
@@ -61,6 +69,8 @@ class Job:
         self.document = family.encode([check_prompt(request.document)], params)[0]
         self.rows = [Row(), Row()] if request.settings.guided else [Row()]
         self._family, self._params, self._keys = family, params, request.rng
+        self._answering: Answering | None = None
+        self.waited = 0
         self._open()
 
     @property
@@ -71,20 +81,25 @@ class Job:
     @property
     def need(self) -> int:
         """Slots of a cache row that are taken once the blank at hand is filled."""
-        room = self.fill.room(self.settings)
-        return room + max(row.length + count(row.todo) for row in self.rows)
+        return self.room + max(row.length + count(row.todo) for row in self.rows)
 
     def _open(self) -> None:
-        shown = _until_blank(self.document)
+        *given, blank = self.document[: _first_blank(self.document) + 1]
+        most = self.settings.max_tokens
+        if isinstance(blank, Answer):
+            self._answering = self._answering or Answering(most, self.settings.max_images)
+            blank, most = self._answering.blank, self._answering.tokens
+        shown = Document([*given, blank], self.document.info)
         plans = [
             _without_noised(self._family.write(version))
             for version in (shown, self._family.null(shown))[: len(self.rows)]
         ]
         self.fill, self.ids = self._family.fills[plans[0][-1].fill], []
+        self.room = self.fill.room(most)
         for row, plan in zip(self.rows, plans):
             row.open(plan, self.fill.lead)
         self._keys, self.key = jax.random.split(self._keys)
-        is_text = isinstance(shown[-1], Text)
+        is_text = isinstance(blank, Text)
         self.transcript = Transcript(self._family.tokenizer.decode, self.settings.stop) if is_text else None
 
     def news(self) -> Text | None:
@@ -96,28 +111,45 @@ class Job:
 
         Returns the finished picture, or of a text what ``news`` has not told yet.
         """
-        parts = list(self.document)
-        index = next(i for i, part in enumerate(parts) if is_blank(part))
         if self.transcript is None:
             made = new = self._family.image(values, self._params)
         else:
             made = self._family.text(values)
             made = made if text is None else dataclasses.replace(made, text=text)
             new = self.transcript.rest(values, made.text)
-        self.document = Document([*parts[:index], made, *parts[index + 1 :]], self.document.info)
+        opened = text is None and bool(self.ids) and self.ids[-1] in self.fill.opens
+        self._replace(*self._kept(made, opened=opened))
         return new
 
-    def proceed(self) -> bool:
-        """Turns to the next blank, if there is one."""
-        if not any(map(is_blank, self.document)):
-            return False
-        self._open()
-        return True
+    def _kept(self, made: Part, *, opened: bool) -> list[Part]:
+        """What stands in the place of the blank at hand once it is made."""
+        if self._answering is None:
+            return [made]
+        self._answering = self._answering.after(made, opened=opened)
+        kept = [] if isinstance(made, Text) and not len(made.values) else [made]
+        return kept if self._answering is None else [*kept, Answer()]
+
+    def proceed(self, capacity: int | None) -> bool:
+        """Turns to the next blank, if there is one.
+
+        capacity: slots of a row, if there is a limit; an ``Answer`` ends before a part that might not fit.
+        """
+        while any(map(is_blank, self.document)):
+            self._open()
+            if self._answering is None or capacity is None or self.need <= capacity:
+                return True
+            self._answering = None
+            self._replace()
+        return False
+
+    def _replace(self, *parts: Part) -> None:
+        """Puts parts in the place of the first blank."""
+        at = _first_blank(self.document)
+        self.document = Document([*self.document[:at], *parts, *self.document[at + 1 :]], self.document.info)
 
 
-def _until_blank(document: Document) -> Document:
-    index = next(i for i, part in enumerate(document) if is_blank(part))
-    return Document(document[: index + 1], document.info)
+def _first_blank(document: Document) -> int:
+    return next(i for i, part in enumerate(document) if is_blank(part))
 
 
 def _without_noised(spans: list[Span]) -> list[Span]:

@@ -12,15 +12,11 @@ from unified_jax.sampling.guidance import over
 Velocity = Callable[[Array, Array], Array]
 
 
-def times(steps: int, factor: float = 1.0) -> Float[Array, "{steps}+1"]:
-    """From 1 to 0 in ``steps`` intervals, moved towards noise by ``factor`` (``core.noise.shift``)."""
-    if steps < 1:
-        raise ValueError(f"steps must be 1 or more, found {steps}")
-    return shift(jnp.linspace(1.0, 0.0, steps + 1), factor)
-
-
 def timetable(steps: Int[Array, "B"], factor: Float[Array, "B"], *, most: int) -> Float[Array, "{most}+1 B"]:
-    """``times`` of every row side by side; a row with fewer steps than ``most`` stays at 0 once it is there."""
+    """Every row's times from 1 to 0 in ``steps`` intervals, moved towards noise by ``factor`` (``core.noise.shift``).
+
+    A row with fewer steps than ``most`` stays at 0 once it is there.
+    """
     passed = jnp.arange(most + 1)[:, None] / steps
     return shift(1.0 - jnp.minimum(passed, 1.0), factor)
 

@@ -52,7 +52,7 @@ def write_ids(
     manners = Manners(
         key=spread.keys(),
         fill=spread(lambda job, row: fills.index(job.fill), 0),
-        limit=spread(lambda job, row: job.fill.room(job.settings), 1),
+        limit=spread(lambda job, row: job.room, 1),
         temperature=spread(_temperature, 0.0),
         top_k=spread(lambda job, row: job.settings.top_k or ALL, ALL),
         top_p=spread(lambda job, row: job.settings.top_p or 1.0, 1.0),
@@ -146,7 +146,7 @@ def _fills_of(model: Any, stream: str) -> tuple[Autoregress, ...]:
 
 def _result(job: Job, *, done: bool) -> Result | None:
     """What a job has written, if that is all of it. Its rows then hold every kept id but, at most, the last."""
-    ids = job.ids[:-1] if done and job.ids[-1] in job.fill.stop else job.ids
+    ids = job.ids[:-1] if done and job.ids[-1] in job.fill.ends else job.ids
     early = job.transcript.end(ids) if job.transcript is not None else None
     if not done and early is None:
         return None

@@ -74,7 +74,7 @@ def write(
     fills: the ``Autoregress`` fills that ``manners.fill`` counts, all of one stream. steps: most ids of this call, up
     to TICK. enough: the call ends early when so many rows have finished since it began.
     """
-    ranges, stops = table([fill.allowed for fill in fills]), _stops(fills)
+    params, ranges, stops = model.apart(params), table([fill.allowed for fill in fills]), _stops(fills)
     writing = pens.active.sum()
 
     def unfinished(carry):
@@ -130,6 +130,6 @@ def _slot_each(model: Any, stream: str, pens: Pens) -> Interleaved:
 
 
 def _stops(fills: tuple[Any, ...]) -> Int[np.ndarray, "F n"]:
-    """Every fill's stop ids; -1, which is no id, where there are fewer."""
-    most = max(1, *(len(fill.stop) for fill in fills))
-    return np.array([[*fill.stop, *[-1] * (most - len(fill.stop))] for fill in fills], np.int32)
+    """The ids that end what every fill writes; -1, which is no id, where there are fewer."""
+    most = max(1, *(len(fill.ends) for fill in fills))
+    return np.array([[*fill.ends, *[-1] * (most - len(fill.ends))] for fill in fills], np.int32)
