@@ -43,7 +43,7 @@ def text(*, folder: Path, config: Mapping[str, Any], rows: int, length: int) -> 
 
 def interleaved(*, folder: Path, body: Mapping[str, Any], documents: int, text_ids: int, grid: int) -> Contender:
     """Joint training on documents of some text and a picture, each in a row of its own."""
-    model, given = small_transfusion({**body, "unroll": body["depth"]}, grid)
+    model, given = small_transfusion(body, grid)
     rng = np.random.default_rng(0)
     plans = []
     for _ in range(documents):
