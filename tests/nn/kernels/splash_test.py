@@ -25,7 +25,7 @@ def random_arrays(length: int) -> list[jax.Array]:
     return [jnp.asarray(rng.normal(size=(1, length, heads, 16)), jnp.float32) for heads in (4, 2, 2, 4)]
 
 
-def test_causal_text_equals_dense_attention_in_values_and_gradients():
+def test_causal_text_equals_dense_attention_in_values_and_gradients(record_parity):
     slots, (q, k, v, weight) = text(40, 33, 50, length=150), random_arrays(150)
     call = {"query": slots, "key": slots, "scale": 0.3, "softcap": 1.5}
     loss = lambda attend, *x: (jnp.sum((result := attend(*x, **call)).out * weight), result)
@@ -35,7 +35,13 @@ def test_causal_text_equals_dense_attention_in_values_and_gradients():
     ]
     pairs = zip(*map(jax.tree.leaves, both), strict=True)
     worst = max(float(jnp.abs(a - b).max() / jnp.abs(b).max()) for a, b in pairs)
-    print(f"worst relative difference {worst:.1e}")
+    record_parity(
+        "attention:splash-causal-text",
+        reference="attention written out over [T, S], in tests/nn/kernels/dense.py",
+        what="values, log-sum-exp and gradients of q, k and v, packed causal texts",
+        worst_relative=worst,
+        tolerance=1e-5,
+    )
     assert worst <= 1e-5
     lse = both[0][0][1].lse
     assert np.allclose(lse[:, :123], both[1][0][1].lse[:, :123], rtol=1e-5) and np.all(lse[:, 123:] == -1e30)
