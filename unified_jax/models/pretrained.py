@@ -49,7 +49,18 @@ DECODERS = {
 }
 
 # Published pieces of larger systems: by the _class_name of diffusers, or the model_type of transformers.
-COMPONENTS: dict[str, str] = {}
+COMPONENTS: dict[str, str] = {
+    "blip_2_qformer": "unified_jax.models.encoders.blip2.blip2_qformer",
+    "blip_2_vision_model": "unified_jax.models.encoders.blip2.blip2_vision",
+    "clip_text_model": "unified_jax.models.encoders.clip.clip_text",
+    "clip_vision_model": "unified_jax.models.encoders.clip.clip_vision",
+    "dinov2": "unified_jax.models.encoders.dinov2.dinov2",
+    "dinov2_with_registers": "unified_jax.models.encoders.dinov2.dinov2_with_registers",
+    "siglip2_vision_model": "unified_jax.models.encoders.siglip.siglip2_vision",
+    "siglip_vision_model": "unified_jax.models.encoders.siglip.siglip_vision",
+    "t5": "unified_jax.models.encoders.t5.t5",
+    "umt5": "unified_jax.models.encoders.t5.umt5",
+}
 
 Place = Callable[[Any], Any]  # shapes of a parameter tree -> the same with shardings
 
@@ -147,7 +158,8 @@ def _from_published(
 
 def _read_published(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:
     rules, source = published.rules, str(checkpoint.path)
-    return convert.load(checkpoint.tensors, shapes, rules=rules, skip=published.skip, source=source)
+    tensors = {name.removeprefix(published.prefix): tensor for name, tensor in checkpoint.tensors.items()}
+    return convert.load(tensors, shapes, rules=rules, skip=published.skip, source=source)
 
 
 def _write_published(path: Path, published: Published, params: Any) -> None:

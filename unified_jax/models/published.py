@@ -23,12 +23,14 @@ class Published:
     """The layout a model was published in: its ``config.json``, and the table of names that leads there and back.
 
     skip: regex of published names that are ignored on purpose. stem: what the files of weights are called.
+    prefix: what other files have before every name; it is left out in reading, and not written.
     """
 
     config: Mapping[str, Any]
     rules: Sequence[Rule | Copy]
     skip: str = ""
     stem: str = "model"
+    prefix: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
