@@ -37,11 +37,12 @@ class Published:
 class Component:
     """A published network that is a piece of larger systems: a codec, an encoder of pictures or of text.
 
-    module: the network, whose ``__call__`` uses every parameter. inputs: shapes and types of arguments it takes.
+    module: the network, whose ``__call__`` uses every parameter. inputs: arguments it takes, as shapes and types in
+    the place of arrays.
     """
 
     module: nn.Module
-    inputs: Sequence[jax.ShapeDtypeStruct]
+    inputs: Sequence[Any]
     published: Published
 
     def shapes(self) -> Any:

@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from unified_jax.core.types import Array, Float, Int
+from unified_jax.core.types import AnyArray, Array, Float, Int
 
 Weights = Callable[..., Array]  # like ``cubic``
 
 
-def cubic(index: Int[Array, "..."], size: Int[Array, "..."], *, source: int) -> Float[Array, "... R"]:
+def cubic(index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, source: int) -> Float[Array, "... R"]:
     """Weights of every source row at row ``index`` of ``size``; rows beyond the edge repeat the edge's."""
     centre = _centre(index, size, source=source)
     taps = jnp.floor(centre)[..., None] + jnp.arange(-1.0, 3.0)
@@ -26,18 +26,18 @@ def cubic(index: Int[Array, "..."], size: Int[Array, "..."], *, source: int) -> 
     return jnp.sum(weights[..., None] * (row[..., None] == jnp.arange(source)), -2)
 
 
-def smooth_triangle(index: Int[Array, "..."], size: Int[Array, "..."], *, source: int) -> Float[Array, "... R"]:
+def smooth_triangle(index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, source: int) -> Float[Array, "... R"]:
     """Weights of every source row at row ``index`` of ``size``; rows beyond the edge count nothing."""
     return _smooth(lambda x: jnp.maximum(1.0 - x, 0.0), index, size, source=source)
 
 
-def smooth_cubic(index: Int[Array, "..."], size: Int[Array, "..."], *, source: int) -> Float[Array, "... R"]:
+def smooth_cubic(index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, source: int) -> Float[Array, "... R"]:
     """Weights of every source row at row ``index`` of ``size``; rows beyond the edge count nothing."""
     return _smooth(lambda x: _keys(x, a=-0.5), index, size, source=source)
 
 
 def sample(
-    table: Float[Array, "R C D"], place: Int[Array, "B T 2"], grid: Int[Array, "B T 2"], *, weights: Weights
+    table: Float[AnyArray, "R C D"], place: Int[AnyArray, "B T 2"], grid: Int[AnyArray, "B T 2"], *, weights: Weights
 ) -> Float[Array, "B T D"]:
     """The table, resized to each slot's grid (rows, columns), at the slot's place (row, column) in it; float32."""
     rows = weights(place[..., 0], grid[..., 0], source=table.shape[0])
@@ -47,16 +47,16 @@ def sample(
 
 
 def _smooth(
-    kernel: Callable[[Array], Array], index: Int[Array, "..."], size: Int[Array, "..."], *, source: int
+    kernel: Callable[[Array], Array], index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, source: int
 ) -> Float[Array, "... R"]:
-    stretch = jnp.maximum(source / size.astype(jnp.float32), 1.0)[..., None]
+    stretch = jnp.maximum(source / jnp.asarray(size, jnp.float32), 1.0)[..., None]
     distance = jnp.abs(_centre(index, size, source=source)[..., None] - jnp.arange(source))
     weights = kernel(distance / stretch)
     return weights / jnp.sum(weights, -1, keepdims=True)
 
 
-def _centre(index: Int[Array, "..."], size: Int[Array, "..."], *, source: int) -> Float[Array, "..."]:
-    return (index.astype(jnp.float32) + 0.5) * (source / size.astype(jnp.float32)) - 0.5
+def _centre(index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, source: int) -> Float[Array, "..."]:
+    return (jnp.asarray(index, jnp.float32) + 0.5) * (source / jnp.asarray(size, jnp.float32)) - 0.5
 
 
 def _keys(x: Float[Array, "..."], *, a: float) -> Float[Array, "..."]:
