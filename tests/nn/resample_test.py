@@ -9,8 +9,9 @@ from unified_jax.nn import resample
 
 KINDS = {
     resample.cubic: dict(mode="bicubic"),
+    resample.linear: dict(mode="bilinear"),
     resample.smooth_cubic: dict(mode="bicubic", antialias=True),
-    resample.smooth_triangle: dict(mode="bilinear", antialias=True),
+    resample.smooth_linear: dict(mode="bilinear", antialias=True),
 }
 SIZES = [(7, 5), (13, 22), (3, 2), (1, 1), (20, 3)]
 

@@ -54,31 +54,31 @@ def blip2_qformer(config: Config, *, dtype: DTypeLike) -> Component:
         norm=transformer.layer_norm(config),
     )
     inputs = [jax.ShapeDtypeStruct((1, 4, size), jnp.float32) for size in (width, config["encoder_hidden_size"])]
-    return Component(module, inputs, Published(config, _qformer_rules(module.depth, module.period), SKIP))
+    return Component(module, inputs, Published(config, qformer_rules(module.depth, module.period), SKIP))
 
 
-def _qformer_rules(depth: int, period: int) -> tuple[Rule, ...]:
-    """Layers are scanned in groups of ``period``, the first of which reads the pictures."""
-    rules = []
+def qformer_rules(depth: int, period: int, *, theirs: str = "", ours: str = "") -> tuple[Rule, ...]:
+    """Layers are scanned in groups of ``period``, the first of which reads the pictures.
+
+    theirs, ours: what stands before every published name, and before every path.
+    """
+    layer, rules = rf"{theirs}encoder.layer.(\d+)", []
     for j in range(period):
-        ours = f"group/layer_{j}"
+        path = f"{ours}group/layer_{j}"
         names = [
-            *_attention("attention", f"{ours}/attention"),
-            *_attention("crossattention", f"{ours}/cross"),
-            *dense(f"{LAYER}.intermediate_query.dense", f"{ours}/mlp/up"),
-            *dense(f"{LAYER}.output_query.dense", f"{ours}/mlp/down"),
-            *norm(f"{LAYER}.output_query.LayerNorm", f"{ours}/mlp_norm"),
+            *_attention(f"{layer}.attention", f"{path}/attention"),
+            *_attention(f"{layer}.crossattention", f"{path}/cross"),
+            *dense(f"{layer}.intermediate_query.dense", f"{path}/mlp/up"),
+            *dense(f"{layer}.output_query.dense", f"{path}/mlp/down"),
+            *norm(f"{layer}.output_query.LayerNorm", f"{path}/mlp_norm"),
         ]
         rules += [dataclasses.replace(rule, layers=tuple(range(j, depth, period))) for rule in names]
-    return (*norm("layernorm", "norm"), *rules)
+    return (*norm(f"{theirs}layernorm", f"{ours}norm"), *rules)
 
 
 def _attention(name: str, path: str) -> tuple[Rule, ...]:
-    projections = [
-        rule for x in ("query", "key", "value") for rule in heads(f"{LAYER}.{name}.attention.{x}", f"{path}/{x[0]}")
-    ]
-    last = out(f"{LAYER}.{name}.output.dense", f"{path}/o")
-    return (*projections, *last, *norm(f"{LAYER}.{name}.output.LayerNorm", f"{path}_norm"))
+    projections = [rule for x in ("query", "key", "value") for rule in heads(f"{name}.attention.{x}", f"{path}/{x[0]}")]
+    return (*projections, *out(f"{name}.output.dense", f"{path}/o"), *norm(f"{name}.output.LayerNorm", f"{path}_norm"))
 
 
 VISION_DEFAULTS = {
@@ -118,5 +118,4 @@ VISION_RULES = (
     *transformer.NORMS_AND_MLP,
     *norm("post_layernorm", "norm"),
 )
-LAYER = r"encoder.layer.(\d+)"
 SKIP = r"embeddings\.position_ids"  # 0, 1, 2, ..., which early files stored

@@ -15,7 +15,7 @@ from unified_jax.models.published import Component, Config, Published
 from unified_jax.nn.encoder import Encoder
 from unified_jax.nn.picture_embed import PictureEmbed
 from unified_jax.nn.pool import AttentionPool
-from unified_jax.nn.resample import Weights, cubic, smooth_triangle
+from unified_jax.nn.resample import Weights, cubic, smooth_linear
 
 
 def siglip_vision(config: Config, *, dtype: DTypeLike) -> Component:
@@ -29,7 +29,7 @@ def siglip_vision(config: Config, *, dtype: DTypeLike) -> Component:
 def siglip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     """``Siglip2VisionModel``: packed pictures of any shape; the table of places is resized smoothly."""
     config = transformer.with_defaults(config, DEFAULTS | {"num_patches": 256})
-    encoder = _encoder(config, math.isqrt(config["num_patches"]), weights=smooth_triangle, dtype=dtype)
+    encoder = _encoder(config, math.isqrt(config["num_patches"]), weights=smooth_linear, dtype=dtype)
     rules = (
         Rule("embeddings.patch_embedding.weight", "embed/patch/kernel", "d (p q c) -> p q c d"),
         Rule("embeddings.patch_embedding.bias", "embed/patch/bias"),

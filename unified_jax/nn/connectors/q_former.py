@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from unified_jax.core.types import Array, Bool, DTypeLike, Float
+from unified_jax.nn.connectors.grid import Grid
 from unified_jax.nn.dense import Dense
 
 Piece = Callable[..., nn.Module]
@@ -95,7 +96,7 @@ class QFormer(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B T E"], *, grid: tuple[int, int]) -> Float[Array, "B N F"]:
+    def __call__(self, x: Float[Array, "B T E"], *, grid: Grid) -> Float[Array, "B N F"]:
         queries = self.param("queries", nn.initializers.normal(0.02), (self.count, self.width), jnp.float32)
         queries = jnp.broadcast_to(queries.astype(self.dtype), (x.shape[0], *queries.shape))
         return Dense(self.features, use_bias=True, dtype=self.dtype, name="out")(self.body(queries, x))
