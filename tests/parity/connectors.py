@@ -18,7 +18,7 @@ from transformers.models.internvl.modeling_internvl import InternVLModel, Intern
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 from transformers.models.qwen2_vl.modeling_qwen2_vl import PatchMerger
 
-from unified_jax.interop.pairs import dense, heads, norm, out
+from unified_jax.interop.pairs import dense, heads, norm, out, under
 from unified_jax.interop.rules import Rule
 from unified_jax.models.encoders.blip2 import qformer_rules
 from unified_jax.nn.connectors.abstractor import CAbstractor, Stc
@@ -387,7 +387,7 @@ CASES = [
         ),
         q_former,
         (
-            *qformer_rules(4, 2, theirs="body.", ours="body/"),
+            *under("body.", qformer_rules(4, 2, ours="body/")),
             Rule("queries.weight", "queries"),
             *dense("project", "out"),
         ),

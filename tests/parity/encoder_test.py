@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 import torch
+import transformers
 from encoders import CASES, PATCH, Case, Given
 from safetensors.numpy import load_file, save_file
 
@@ -20,6 +21,7 @@ from unified_jax.models.published import Component
 from unified_jax.nn.encoder import Encoder
 
 TOLERANCE = 1e-4
+POOLED = ("text_embeds", "image_embeds", "pooler_output")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,7 @@ def outputs(reference: torch.nn.Module, given: Given, *, layered: bool) -> list[
     found = [out.last_hidden_state]
     if layered:
         depth = len(out.hidden_states) - 1
-        pooled = out.get("pooler_output")
+        pooled = next((out[name] for name in POOLED if out.get(name) is not None), None)
         # T5 normalises the states it calls the last layer's; what its last block gives is not among its outputs.
         last = [] if pooled is None else [out.hidden_states[depth]]
         found += [*([] if pooled is None else [pooled]), *(out.hidden_states[n] for n in (0, 1, 2)), *last]
@@ -137,3 +139,46 @@ def test_a_layer_there_is_not_is_refused(pair):
     inputs = pair.case.given[0].ours
     with pytest.raises(ValueError, match=r"layer 4 of an encoder of 3 layers: from -4 to 3"):
         pair.component.apply(pair.params, *inputs, layer=4, method="features")
+
+
+SMALL = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
+SMALL_TEXT = dict(SMALL, vocab_size=64, bos_token_id=1, pad_token_id=0, eos_token_id=3)
+SMALL_VISION = dict(SMALL, image_size=28, patch_size=7)
+
+
+def clip():
+    config = transformers.CLIPConfig(text_config=SMALL_TEXT, vision_config=SMALL_VISION)
+    return transformers.CLIPModel(config)
+
+
+def blip2():
+    opt = dict(model_type="opt", hidden_size=32, ffn_dim=48, word_embed_proj_dim=32, num_hidden_layers=1)
+    opt |= dict(num_attention_heads=4, vocab_size=64, max_position_embeddings=16)
+    config = transformers.Blip2Config(vision_config=SMALL_VISION, qformer_config=SMALL, text_config=opt)
+    return transformers.Blip2Model(config)
+
+
+@pytest.mark.parametrize(
+    ("make", "part", "attribute"),
+    [
+        (clip, "vision_config", "vision_model"),
+        (clip, "text_config", "text_model"),
+        (blip2, "vision_config", "vision_model"),
+        (blip2, "qformer_config", "qformer"),
+    ],
+)
+def test_one_network_of_a_folder_that_holds_several(make, part, attribute, tmp_path):
+    whole = make().eval()
+    whole.save_pretrained(tmp_path / "whole")
+    getattr(whole, attribute).save_pretrained(tmp_path / "part")
+    component, params = from_pretrained(tmp_path / "whole", part=part)
+    jax.tree.map(np.testing.assert_array_equal, params, from_pretrained(tmp_path / "part")[1])
+    save_pretrained(tmp_path / "back", component, params)
+    again, info = type(getattr(whole, attribute)).from_pretrained(tmp_path / "back", output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+
+
+def test_a_part_there_is_not_is_named(tmp_path):
+    clip().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="a 'clip' checkpoint has no part 'audio'; its parts are text_config, vision"):
+        from_pretrained(tmp_path, part="audio")

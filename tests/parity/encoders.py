@@ -130,6 +130,20 @@ CASES = [
         (ids(12), padded(40)),
     ),
     Case(
+        "clip-vision-projection",
+        transformers.CLIPVisionModelWithProjection,
+        transformers.CLIPVisionConfig,
+        dict(VISION, projection_dim=24),
+        (any_size(*SQUARE), any_size(*OBLONG)),
+    ),
+    Case(
+        "clip-text-projection",
+        transformers.CLIPTextModelWithProjection,
+        transformers.CLIPTextConfig,
+        dict(CLIP_TEXT, eos_token_id=3, projection_dim=24),
+        (ids(12), padded(40)),
+    ),
+    Case(
         "clip-text-early",
         transformers.CLIPTextModel,
         transformers.CLIPTextConfig,

@@ -1,5 +1,8 @@
 """Rules that come in pairs: weight and bias of the pieces that PyTorch's modules name so."""
 
+import dataclasses
+from collections.abc import Iterable
+
 from unified_jax.interop.rules import Rule
 
 
@@ -23,3 +26,8 @@ def out(name: str, path: str) -> tuple[Rule, Rule]:
 def norm(name: str, path: str) -> tuple[Rule, Rule]:
     """Scale and bias of a norm."""
     return Rule(f"{name}.weight", f"{path}/scale"), Rule(f"{name}.bias", f"{path}/bias")
+
+
+def under(prefix: str, rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The same rules where a larger network has the piece: with ``prefix`` before every published name."""
+    return tuple(dataclasses.replace(rule, pattern=prefix + rule.pattern) for rule in rules)

@@ -7,6 +7,7 @@
 ``config.json`` names the family and its values; nothing in a folder is code, and nothing is unpickled.
 """
 
+import dataclasses
 import importlib
 import json
 from collections.abc import Callable, Mapping
@@ -121,11 +122,14 @@ def save_pretrained(path: str | Path, model: Any, params: Any, *, dtype: DTypeLi
     write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
 
 
-def from_pretrained(path: str | Path, *, dtype: DTypeLike = "float32", place: Place | None = None) -> tuple[Any, Any]:
+def from_pretrained(
+    path: str | Path, *, dtype: DTypeLike = "float32", place: Place | None = None, part: str | None = None
+) -> tuple[Any, Any]:
     """(model, params) of a checkpoint folder or a .gguf file; (component, params) of a codec's or an encoder's folder.
 
     dtype: of a published model's computation; the library's own layout says it itself. place: gives shapes their
       shardings, ``lambda shapes: train.sharding.placed(shapes, mesh)``, to read parameters straight to their shards.
+    part: which network of a folder that holds several, by the field of its config ("vision_config" of CLIP, say).
     Raises FileNotFoundError or ValueError in one clear line.
     """
     path = Path(path)
@@ -136,6 +140,8 @@ def from_pretrained(path: str | Path, *, dtype: DTypeLike = "float32", place: Pl
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such checkpoint folder")
     config = _read_config(path)
+    if part is not None:
+        return _from_part(path, _part(config, part), dtype, place)
     if _kind(config) in COMPONENTS:
         component = build_component(config, dtype=dtype)
         return component, _read_published(folder.open_folder(path), component.published, place(component.shapes()))
@@ -154,6 +160,20 @@ def _from_published(
 ) -> tuple[Any, Any]:
     model = build_published(checkpoint.config, tokenizer, dtype=dtype)
     return model, _read_published(checkpoint, model.family.published, place(_shapes(model)))
+
+
+def _from_part(path: Path, config: Mapping[str, Any], dtype: DTypeLike, place: Place) -> tuple[Component, Any]:
+    component, checkpoint = build_component(config, dtype=dtype), folder.open_folder(path)
+    within = {name: x for name, x in checkpoint.tensors.items() if name.startswith(component.published.prefix)}
+    checkpoint = dataclasses.replace(checkpoint, tensors=within)
+    return component, _read_published(checkpoint, component.published, place(component.shapes()))
+
+
+def _part(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+    if part not in config:
+        parts = ", ".join(key for key, value in config.items() if isinstance(value, dict)) or "none"
+        raise ValueError(f"a {_kind(config)!r} checkpoint has no part {part!r}; its parts are {parts}")
+    return config[part]
 
 
 def _read_published(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:

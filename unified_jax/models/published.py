@@ -23,7 +23,7 @@ class Published:
     """The layout a model was published in: its ``config.json``, and the table of names that leads there and back.
 
     skip: regex of published names that are ignored on purpose. stem: what the files of weights are called.
-    prefix: what other files have before every name; it is left out in reading, and not written.
+    prefix: what other files have before every name, old ones and those of a larger network; it is not written.
     """
 
     config: Mapping[str, Any]

@@ -10,13 +10,18 @@ from unified_jax.nn.cross_attention import CrossAttention
 
 
 class Read(nn.Module):
-    """The state of one slot: of a class token, or of the last id of a text. norm: what it passes on the way out."""
+    """The state of one slot: of a class token, or of the last id of a text.
+
+    norm, project: what it passes on the way out, None for nothing.
+    """
 
     norm: nn.Module | None = None
+    project: nn.Module | None = None
 
-    def __call__(self, x: Float[Array, "B T D"], slots: Slots, read: Int[Array, "B N"]) -> Float[Array, "B N D"]:
+    def __call__(self, x: Float[Array, "B T D"], slots: Slots, read: Int[Array, "B N"]) -> Float[Array, "B N F"]:
         y = jnp.take_along_axis(x, read[..., None], 1)
-        return y if self.norm is None else self.norm(y)
+        y = y if self.norm is None else self.norm(y)
+        return y if self.project is None else self.project(y)
 
 
 class AttentionPool(nn.Module):

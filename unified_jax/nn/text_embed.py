@@ -45,7 +45,7 @@ class TextEmbed(nn.Module):
     def __call__(self, ids: Ids, mask: Bool[Array, "B T"] | None = None) -> Embedded:
         """mask: False where a slot is empty. Raises ValueError for more ids than positions."""
         length = ids.shape[1]
-        table = self.param("tokens", nn.initializers.normal(self.width**-0.5), (self.vocab, self.width), jnp.float32)
+        table = self.param("table", nn.initializers.normal(self.width**-0.5), (self.vocab, self.width), jnp.float32)
         x = table[ids]
         if self.positions:
             x = x + self._places(length)
@@ -58,4 +58,4 @@ class TextEmbed(nn.Module):
         if length > self.positions:
             raise ValueError(f"a text of {length} ids is longer than the {self.positions} positions of this encoder")
         init = nn.initializers.normal(self.width**-0.5)
-        return self.param("places", init, (self.positions, self.width), jnp.float32)[:length]
+        return self.param("place", init, (self.positions, self.width), jnp.float32)[:length]

@@ -26,7 +26,7 @@ def blip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     side, layer_norm = transformer.table_side(config), transformer.layer_norm(config)()
     embed = PictureEmbed(
         config["hidden_size"],
-        patch=config["patch_size"],
+        patch=transformer.side(config, "patch_size"),
         grid=(side, side),
         weights=cubic,
         class_tokens=1,
@@ -34,7 +34,7 @@ def blip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     )
     stack = transformer.stack(config, qkv_bias=config["qkv_bias"], dtype=dtype)
     encoder = Encoder(embed, stack, norm=layer_norm, pool=Read(layer_norm))
-    return Component(encoder, (pixels(config),), Published(config, VISION_RULES))
+    return Component(encoder, (pixels(config),), Published(config, VISION_RULES, prefix="vision_model."))
 
 
 def blip2_qformer(config: Config, *, dtype: DTypeLike) -> Component:
@@ -53,16 +53,17 @@ def blip2_qformer(config: Config, *, dtype: DTypeLike) -> Component:
         mlp=transformer.mlp(config, config["intermediate_size"], dtype=dtype),
         norm=transformer.layer_norm(config),
     )
+    rules = qformer_rules(module.depth, module.period)
     inputs = [jax.ShapeDtypeStruct((1, 4, size), jnp.float32) for size in (width, config["encoder_hidden_size"])]
-    return Component(module, inputs, Published(config, qformer_rules(module.depth, module.period), SKIP))
+    return Component(module, inputs, Published(config, rules, SKIP, prefix="qformer."))
 
 
-def qformer_rules(depth: int, period: int, *, theirs: str = "", ours: str = "") -> tuple[Rule, ...]:
+def qformer_rules(depth: int, period: int, *, ours: str = "") -> tuple[Rule, ...]:
     """Layers are scanned in groups of ``period``, the first of which reads the pictures.
 
-    theirs, ours: what stands before every published name, and before every path.
+    ours: what stands before every path.
     """
-    layer, rules = rf"{theirs}encoder.layer.(\d+)", []
+    layer, rules = r"encoder.layer.(\d+)", []
     for j in range(period):
         path = f"{ours}group/layer_{j}"
         names = [
@@ -73,7 +74,7 @@ def qformer_rules(depth: int, period: int, *, theirs: str = "", ours: str = "") 
             *norm(f"{layer}.output_query.LayerNorm", f"{path}/mlp_norm"),
         ]
         rules += [dataclasses.replace(rule, layers=tuple(range(j, depth, period))) for rule in names]
-    return (*norm(f"{theirs}layernorm", f"{ours}norm"), *rules)
+    return (*norm("layernorm", f"{ours}norm"), *rules)
 
 
 def _attention(name: str, path: str) -> tuple[Rule, ...]:

@@ -39,7 +39,7 @@ def _component(
     side, layer_norm = transformer.table_side(config), transformer.layer_norm(config)
     embed = PictureEmbed(
         config["hidden_size"],
-        patch=config["patch_size"],
+        patch=transformer.side(config, "patch_size"),
         grid=(side, side),
         weights=weights,
         class_tokens=1,

@@ -36,14 +36,15 @@ def siglip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
         *RULES,
     )
     length, ints = config["num_patches"], lambda *shape: jax.ShapeDtypeStruct(shape, jnp.int32)
-    patches = jax.ShapeDtypeStruct((1, length, 3 * config["patch_size"] ** 2), jnp.float32)
+    patches = jax.ShapeDtypeStruct((1, length, 3 * transformer.side(config, "patch_size") ** 2), jnp.float32)
     inputs = Pictures(patches, doc=ints(1, length), place=ints(1, length, 2), grid=ints(1, length, 2))
     return Component(encoder, (inputs,), Published(config, rules, SKIP, prefix="vision_model."))
 
 
 def _encoder(config: Config, side: int, *, weights: Weights, dtype: DTypeLike) -> Encoder:
     width, layer_norm = config["hidden_size"], transformer.layer_norm(config)
-    embed = PictureEmbed(width, patch=config["patch_size"], grid=(side, side), weights=weights, dtype=dtype)
+    patch = transformer.side(config, "patch_size")
+    embed = PictureEmbed(width, patch=patch, grid=(side, side), weights=weights, dtype=dtype)
     pool = AttentionPool(
         layer_norm(),
         transformer.mlp(config, config["intermediate_size"], dtype=dtype)(),

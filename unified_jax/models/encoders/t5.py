@@ -101,7 +101,7 @@ BIAS = "SelfAttention.relative_attention_bias.weight"
 BIAS_OF_ALL = Rule(f"encoder.block.0.layer.0.{BIAS}", "stack/bias/table")
 BIAS_OF_EACH = Rule(f"{LAYER}.0.{BIAS}", f"{STACK}/bias/table")
 RULES = (
-    Rule("shared.weight", "embed/tokens"),
+    Rule("shared.weight", "embed/table"),
     *(rule for x in "qkv" for rule in heads(f"{LAYER}.0.SelfAttention.{x}", f"{STACK}/{x}_main")),
     *out(f"{LAYER}.0.SelfAttention.o", f"{STACK}/o_main"),
     *norm(f"{LAYER}.0.layer_norm", f"{STACK}/attn_norm_main"),

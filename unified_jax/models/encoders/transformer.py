@@ -54,15 +54,17 @@ def mlp(config: Config, hidden: int, *, dtype: DTypeLike) -> Callable[..., nn.Mo
 
 
 def table_side(config: Config) -> int:
-    """Rows, and columns, of the table of places. Raises ValueError for pictures or patches that are not square."""
-    sides = []
-    for key in ("image_size", "patch_size"):
-        value = config[key]
-        pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
-        if pair[0] != pair[1]:
-            raise ValueError(f"{key} {list(pair)}: only square ones are known here")
-        sides.append(pair[0])
-    return sides[0] // sides[1]
+    """Rows, and columns, of the table of places."""
+    return side(config, "image_size") // side(config, "patch_size")
+
+
+def side(config: Config, key: str) -> int:
+    """Both sides of a picture or of a patch. Raises ValueError for one that is not square."""
+    value = config[key]
+    pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(set(pair)) > 1:
+        raise ValueError(f"{key} {list(pair)}: only square ones are known here")
+    return pair[0]
 
 
 LAYER = r"encoder.layers.(\d+)"
