@@ -8,6 +8,7 @@ import transformers
 from PIL import Image
 from transformers.image_transforms import get_size_with_aspect_ratio
 
+from unified_jax.core.pictures import pack_pictures
 from unified_jax.data.picture_size import size_of
 from unified_jax.data.preprocess import open_preprocess, preprocess_of
 
@@ -93,8 +94,9 @@ def test_naflex_pictures_are_those_of_the_published_processor(patches, pictures)
         rows, columns = want["spatial_shapes"][0]
         got = ours(picture)
         assert got.shape == (16 * rows, 16 * columns, 3)
-        flat = got.reshape(rows, 16, columns, 16, 3).swapaxes(1, 2).reshape(rows * columns, -1)
-        np.testing.assert_allclose(flat, want["pixel_values"][0][: rows * columns], atol=1e-5)
+        packed = pack_pictures([[got]], size=16, capacity=patches)
+        np.testing.assert_allclose(packed.patches, want["pixel_values"], atol=1e-5)
+        np.testing.assert_array_equal(packed.doc, want["pixel_attention_mask"])
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -93,6 +93,12 @@ def test_a_picture_that_is_not_whole_patches(folder):
         component.apply(params, np.zeros((1, 9, 8, 3), np.float32))
 
 
+def test_patches_cannot_hide_where_there_is_no_mask_token(folder):
+    component, params = from_pretrained(folder)
+    with pytest.raises(ValueError, match="no mask token"):
+        component.apply(params, np.zeros((1, 8, 8, 3), np.float32), np.ones((1, 4), bool))
+
+
 def test_pictures_too_large_for_a_row():
     with pytest.raises(ValueError, match="pictures of 8 patches do not fit a row of 7"):
         pack_pictures([[np.zeros((8, 8, 3), np.float32)] * 2], size=4, capacity=7)

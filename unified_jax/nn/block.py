@@ -38,7 +38,7 @@ class Block(nn.Module):
     route: lane -> expert. shared: pieces ("norm", "attn", "mlp") that ignore the route and serve all lanes.
     mlp: partial, built once per expert. pre_norm: the same, before attention and mlp; None for none. post_norm: on what
       they add to the states (Swin v2, arXiv:2111.09883, 3.2, has it alone; arXiv:2408.00118, section 2, has both).
-    bias: partial of ``nn.relative_bias``, this layer's own; only for an attention that takes one, as that does.
+    bias: partial of ``nn.relative_bias``, this layer's own; only for an attention that takes one, and without a cache.
     qk_norm: on every head of q and k (arXiv:2302.05442). attention: any function like ``attend_visible``.
     scale, softcap: of its scores, as there.
     """

@@ -39,23 +39,31 @@ class PictureEmbed(nn.Module):
     def __call__(
         self, pictures: Pictures | Float[AnyArray, "B H W 3"], hidden: Bool[AnyArray, "B T"] | None = None
     ) -> Embedded:
-        """pictures: packed, or pixels of one to a row. hidden: patches to be replaced by the mask token."""
+        """pictures: packed, or pixels of one to a row. hidden: patches to be replaced by the mask token.
+
+        Raises ValueError for hidden patches where there is no mask token, and as ``patchify``.
+        """
         if not isinstance(pictures, Pictures):
             pictures = patchify(pictures, self.patch)
         batch, length = pictures.doc.shape
         patches = pictures.patches.reshape(batch, length, self.patch, self.patch, 3)
         x = Dense(self.width, axes=3, use_bias=self.use_bias, dtype=self.dtype, name="patch")(patches)
-        mask_token = self._table("mask_token", (self.mask_tokens, self.width))
-        if hidden is not None:
-            x = jnp.where(hidden[..., None], mask_token[0].astype(x.dtype), x)
+        x = self._hide(x, hidden)
         places = self._table("place", (*self.grid, self.width))
         x = x + sample(places, pictures.place, pictures.grid, weights=self.weights).astype(x.dtype)
         leading = self._leading()
         repeated = jnp.broadcast_to(leading[None, None], (batch, pictures.count, *leading.shape))
         x = jnp.concatenate([repeated.reshape(batch, -1, self.width).astype(x.dtype), x], 1)
-        slots, step = _slots(pictures, len(leading)), len(leading)
-        read = jnp.broadcast_to(step * jnp.arange(pictures.count), (batch, pictures.count))
-        return Embedded(x if self.norm is None else self.norm(x), slots, read)
+        read = jnp.broadcast_to(len(leading) * jnp.arange(pictures.count), (batch, pictures.count))
+        return Embedded(x if self.norm is None else self.norm(x), _slots(pictures, len(leading)), read)
+
+    def _hide(self, x: Float[Array, "B T D"], hidden: Bool[AnyArray, "B T"] | None) -> Float[Array, "B T D"]:
+        token = self._table("mask_token", (self.mask_tokens, self.width))
+        if hidden is None:
+            return x
+        if not self.mask_tokens:
+            raise ValueError("this encoder has no mask token that patches could be hidden behind")
+        return jnp.where(hidden[..., None], token[0].astype(x.dtype), x)
 
     def _leading(self) -> Float[Array, "N D"]:
         """Tokens before the patches of each picture."""
