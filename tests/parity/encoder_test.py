@@ -21,6 +21,7 @@ from unified_jax.models.published import Component
 from unified_jax.nn.encoder import Encoder
 
 TOLERANCE = 1e-4
+LAYERS = (0, -2)  # as the reference counts its hidden_states; the last but one is what LLaVA and SDXL read
 POOLED = ("text_embeds", "image_embeds", "pooler_output")
 
 
@@ -41,11 +42,8 @@ class Pair:
         out = self.component.apply(params, *inputs)
         if not isinstance(self.component.module, Encoder):
             return [out]
-        depth = self.component.module.stack.depth
-        layers = [
-            self.component.apply(params, *inputs, layer=n, method="features") for n in (0, 1, 2 - depth - 1, depth)
-        ]
-        return [out.states, *([] if out.pooled is None else [out.pooled[:, 0]]), *layers]
+        features = [self.component.apply(params, *inputs, layer=layer, method="features") for layer in LAYERS]
+        return [out.states, *([] if out.pooled is None else [out.pooled[:, 0]]), *features]
 
     def theirs(self, given: Given) -> list[np.ndarray]:
         return outputs(self.reference, given, layered=isinstance(self.component.module, Encoder))
@@ -54,14 +52,9 @@ class Pair:
 def outputs(reference: torch.nn.Module, given: Given, *, layered: bool) -> list[np.ndarray]:
     with torch.no_grad():
         out = reference(**given.theirs, output_hidden_states=True)
-    found = [out.last_hidden_state]
-    if layered:
-        depth = len(out.hidden_states) - 1
-        pooled = next((out[name] for name in POOLED if out.get(name) is not None), None)
-        # T5 normalises the states it calls the last layer's; what its last block gives is not among its outputs.
-        last = [] if pooled is None else [out.hidden_states[depth]]
-        found += [*([] if pooled is None else [pooled]), *(out.hidden_states[n] for n in (0, 1, 2)), *last]
-    return [x.numpy() for x in found]
+    pooled = [out[name] for name in POOLED if out.get(name) is not None][:1]
+    layers = [out.hidden_states[layer] for layer in LAYERS]
+    return [x.numpy() for x in (out.last_hidden_state, *(pooled + layers if layered else []))]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
