@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -59,10 +60,13 @@ def test_every_connector_keeps_the_protocol_and_every_weight_matters(case):
     assert isinstance(case.ours, Connector)
     grid = case.grids[0]
     x = jax.random.normal(jax.random.key(1), (1, int(np.prod(grid)), IN))
-    params = case.ours.init(jax.random.key(0), x, grid=grid)["params"]
-    noise = jax.random.normal(jax.random.key(2), case.ours.apply({"params": params}, x, grid=grid).shape)
-    loss = lambda params: (noise * case.ours.apply({"params": params}, x, grid=grid)).sum()
-    gradients = jax.tree_util.tree_leaves_with_path(jax.jit(jax.grad(loss))(params))
+
+    def loss(params):
+        y = case.ours.apply(params, x, grid=grid)
+        return (jax.random.normal(jax.random.key(2), y.shape) * y).sum()
+
+    gradients = jax.jit(lambda: jax.grad(loss)(case.ours.init(jax.random.key(0), x, grid=grid)))()
+    gradients = jax.tree_util.tree_leaves_with_path(gradients["params"])
     # A bias of keys moves every score of a query alike, which softmax does not see.
     dead = [path_name(at) for at, leaf in gradients if not np.abs(leaf).max() > 0]
     assert [name for name in dead if not name.endswith("/k/bias")] == []
@@ -72,10 +76,10 @@ def test_every_connector_keeps_the_protocol_and_every_weight_matters(case):
 def test_a_grid_that_does_not_divide_is_refused(name):
     ours = next(case.ours for case in CASES if case.name == name)
     with pytest.raises(ValueError, match="a grid of 3 x 4 does not divide into blocks of 2 x 2"):
-        ours.init(jax.random.key(0), np.zeros((1, 12, IN), np.float32), grid=(3, 4))
+        ours.init(jax.random.key(0), jnp.zeros((1, 12, IN)), grid=(3, 4))
 
 
 def test_a_grid_of_other_places_is_refused():
     ours = next(case.ours for case in CASES if case.name == "bilinear-pool")
     with pytest.raises(ValueError, match="a grid of 2 x 4 places does not fit 12 states"):
-        ours.init(jax.random.key(0), np.zeros((1, 12, IN), np.float32), grid=(2, 4))
+        ours.init(jax.random.key(0), jnp.zeros((1, 12, IN)), grid=(2, 4))
