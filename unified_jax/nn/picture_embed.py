@@ -46,7 +46,7 @@ class PictureEmbed(nn.Module):
         if not isinstance(pictures, Pictures):
             pictures = patchify(pictures, self.patch)
         batch, length = pictures.doc.shape
-        patches = pictures.patches.reshape(batch, length, self.patch, self.patch, 3)
+        patches = jnp.asarray(pictures.patches).reshape(batch, length, self.patch, self.patch, 3)
         x = Dense(self.width, axes=3, use_bias=self.use_bias, dtype=self.dtype, name="patch")(patches)
         x = self._hide(x, hidden)
         places = self._table("place", (*self.grid, self.width))

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from unified_jax.core.sequence import Slots
-from unified_jax.core.types import Array, Bool, DTypeLike, Float, Int
+from unified_jax.core.types import AnyArray, Array, Bool, DTypeLike, Float, Int
 from unified_jax.nn.encoder import Embedded
 
 Ids = Int[Array, "B T"]
@@ -42,15 +42,15 @@ class TextEmbed(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, ids: Ids, mask: Bool[Array, "B T"] | None = None) -> Embedded:
+    def __call__(self, ids: Int[AnyArray, "B T"], mask: Bool[AnyArray, "B T"] | None = None) -> Embedded:
         """mask: False where a slot is empty. Raises ValueError for more ids than positions."""
-        length = ids.shape[1]
+        ids, length = jnp.asarray(ids), ids.shape[1]
         table = self.param("table", nn.initializers.normal(self.width**-0.5), (self.vocab, self.width), jnp.float32)
         x = table[ids]
         if self.positions:
             x = x + self._places(length)
         index = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), ids.shape)
-        doc = jnp.ones_like(index) if mask is None else mask.astype(jnp.int32)
+        doc = jnp.ones_like(index) if mask is None else jnp.asarray(mask, jnp.int32)
         slots = Slots(doc, self.blocks(ids), jnp.zeros(ids.shape, bool), index[..., None])
         return Embedded(x.astype(self.dtype), slots, self.end(ids)[:, None])
 
