@@ -27,10 +27,10 @@ def stack(config: Config, *, dtype: DTypeLike, **fields: Any) -> Stack:
 
     fields: of the block, in place of those given here.
     """
-    heads = config["num_attention_heads"]
+    num_heads = config["num_attention_heads"]
     body = {
-        "num_heads": heads,
-        "head_dim": config["hidden_size"] // heads,
+        "num_heads": num_heads,
+        "head_dim": config["hidden_size"] // num_heads,
         "pre_norm": layer_norm(config),
         "qkv_bias": True,
         "out_bias": True,
