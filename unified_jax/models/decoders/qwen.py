@@ -4,7 +4,7 @@ from functools import partial
 
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
-from unified_jax.models import llama
+from unified_jax.models.decoders import llama
 from unified_jax.models.decoders.causal_lm import Decoder
 from unified_jax.models.published import Config
 from unified_jax.nn.mlp import find_activation
