@@ -24,6 +24,8 @@ _PUBLIC = {
     "init": "unified_jax.train.experiment",
     "from_pretrained": "unified_jax.models.pretrained",
     "save_pretrained": "unified_jax.models.pretrained",
+    "open_preprocess": "unified_jax.data.preprocess",
+    "read_picture": "unified_jax.data.picture",
 }
 
 __all__ = sorted(_PUBLIC)

@@ -14,12 +14,10 @@ import time
 from pathlib import Path
 
 import jax
-import numpy as np
-from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
 
 from unified_jax.cli import chat, load
 from unified_jax.data.document import Answer, Document, Image, Part, Text
+from unified_jax.data.picture import read_picture
 from unified_jax.evals.samples import write_document
 from unified_jax.sampling.generate import generate_batch
 from unified_jax.train.metrics import write_json
@@ -86,17 +84,5 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
 def _given(arguments: argparse.Namespace) -> list[Part]:
     if arguments.prompt is None and arguments.image is None and not arguments.chat:
         raise ValueError("give --prompt, --image, both, or --chat")
-    given = [] if arguments.image is None else [Image(read_image(arguments.image))]
+    given = [] if arguments.image is None else [Image(read_picture(arguments.image))]
     return given + ([] if arguments.prompt is None else [Text(arguments.prompt)])
-
-
-def read_image(path: Path) -> np.ndarray:
-    """uint8 [H W 3]; transparency on white. Raises ValueError or FileNotFoundError naming the file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such picture")
-    try:
-        picture = Pillow.open(path).convert("RGBA")
-    except (UnidentifiedImageError, Pillow.DecompressionBombError, OSError) as error:
-        raise ValueError(f"{path}: not a readable picture ({error})") from None
-    white = Pillow.new("RGBA", picture.size, "white")
-    return np.asarray(Pillow.alpha_composite(white, picture).convert("RGB"))

@@ -51,7 +51,18 @@ DECODERS = {
 }
 
 # Published pieces of larger systems: by the _class_name of diffusers, or the model_type of transformers.
-COMPONENTS: dict[str, str] = {}
+COMPONENTS: dict[str, str] = {
+    "blip_2_qformer": "unified_jax.models.encoders.blip2.blip2_qformer",
+    "blip_2_vision_model": "unified_jax.models.encoders.blip2.blip2_vision",
+    "clip_text_model": "unified_jax.models.encoders.clip.clip_text",
+    "clip_vision_model": "unified_jax.models.encoders.clip.clip_vision",
+    "dinov2": "unified_jax.models.encoders.dinov2.dinov2",
+    "dinov2_with_registers": "unified_jax.models.encoders.dinov2.dinov2_with_registers",
+    "siglip2_vision_model": "unified_jax.models.encoders.siglip.siglip2_vision",
+    "siglip_vision_model": "unified_jax.models.encoders.siglip.siglip_vision",
+    "t5": "unified_jax.models.encoders.t5.t5",
+    "umt5": "unified_jax.models.encoders.t5.umt5",
+}
 
 Place = Callable[[Any], Any]  # shapes of a parameter tree -> the same with shardings
 
@@ -119,12 +130,18 @@ def save_pretrained(path: str | Path, model: Any, params: Any, *, dtype: DTypeLi
 
 
 def from_pretrained(
-    path: str | Path, *, dtype: DTypeLike = "float32", place: Place | None = None, **computation: Any
+    path: str | Path,
+    *,
+    dtype: DTypeLike = "float32",
+    place: Place | None = None,
+    part: str | None = None,
+    **computation: Any,
 ) -> tuple[Any, Any]:
     """(model, params) of a checkpoint folder or a .gguf file; (component, params) of a codec's or an encoder's folder.
 
     dtype: of a published model's computation; the library's own layout says it itself. place: gives shapes their
       shardings, ``lambda shapes: train.sharding.placed(shapes, mesh)``, to read parameters straight to their shards.
+    part: which network of a folder that holds several, by the field of its config ("vision_config" of CLIP, say).
     computation: of a published decoder, attention="auto" and the like (``lm.computed``).
     Raises FileNotFoundError or ValueError in one clear line.
     """
@@ -136,6 +153,10 @@ def from_pretrained(
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such checkpoint folder")
     config = _read_config(path)
+    if computation and (part is not None or config.get("model_type") not in DECODERS or "arguments" in config):
+        raise ValueError(f"{path}: {', '.join(computation)} can be chosen for published decoders only")
+    if part is not None:
+        return _from_part(path, _part(config, part), dtype, place)
     if _kind(config) in COMPONENTS:
         component = build_component(config, dtype=dtype)
         return component, _read_published(folder.open_folder(path), component.published, place(component.shapes()))
@@ -156,9 +177,24 @@ def _from_published(
     return model, _read_published(checkpoint, model.family.published, place(_shapes(model)))
 
 
+def _from_part(path: Path, config: Mapping[str, Any], dtype: DTypeLike, place: Place) -> tuple[Component, Any]:
+    component, checkpoint = build_component(config, dtype=dtype), folder.open_folder(path)
+    within = {name: x for name, x in checkpoint.tensors.items() if name.startswith(component.published.prefix)}
+    checkpoint = dataclasses.replace(checkpoint, tensors=within)
+    return component, _read_published(checkpoint, component.published, place(component.shapes()))
+
+
+def _part(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+    if part not in config:
+        parts = ", ".join(key for key, value in config.items() if isinstance(value, dict)) or "none"
+        raise ValueError(f"a {_kind(config)!r} checkpoint has no part {part!r}; its parts are {parts}")
+    return config[part]
+
+
 def _read_published(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:
     rules, source = published.rules, str(checkpoint.path)
-    return convert.load(checkpoint.tensors, shapes, rules=rules, skip=published.skip, source=source)
+    tensors = {name.removeprefix(published.prefix): tensor for name, tensor in checkpoint.tensors.items()}
+    return convert.load(tensors, shapes, rules=rules, skip=published.skip, source=source)
 
 
 def _write_published(path: Path, published: Published, params: Any) -> None:

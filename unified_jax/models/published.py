@@ -23,23 +23,26 @@ class Published:
     """The layout a model was published in: its ``config.json``, and the table of names that leads there and back.
 
     skip: regex of published names that are ignored on purpose. stem: what the files of weights are called.
+    prefix: what other files have before every name, old ones and those of a larger network; it is not written.
     """
 
     config: Mapping[str, Any]
     rules: Sequence[Rule | Copy]
     skip: str = ""
     stem: str = "model"
+    prefix: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Component:
     """A published network that is a piece of larger systems: a codec, an encoder of pictures or of text.
 
-    module: the network, whose ``__call__`` uses every parameter. inputs: shapes and types of arguments it takes.
+    module: the network, whose ``__call__`` uses every parameter. inputs: arguments it takes, as shapes and types in
+    the place of arrays.
     """
 
     module: nn.Module
-    inputs: Sequence[jax.ShapeDtypeStruct]
+    inputs: Sequence[Any]
     published: Published
 
     def shapes(self) -> Any:

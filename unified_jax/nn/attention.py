@@ -37,6 +37,7 @@ def attend_visible(
     window: Int[Array, ""] | int | None = None,
     scale: float | None = None,
     softcap: float | None = None,
+    bias: Float[Array, "B H T S"] | None = None,
 ) -> Float[Array, "B T H C"]:
     """``attend`` under the one mask rule, the mask written out in full: memory grows as T * S.
 
@@ -46,7 +47,7 @@ def attend_visible(
     mask = visible(slots, slots, window)
     if before is not None:
         mask = jnp.concatenate([visible(slots, before, window), mask], -1)
-    return attend(q, k, v, mask=mask, past=past, scale=scale, softcap=softcap)
+    return attend(q, k, v, mask=mask, past=past, scale=scale, softcap=softcap, bias=bias)
 
 
 def in_parts(kernel: Callable[..., Partial]) -> Attention:
@@ -84,12 +85,13 @@ def attend(
     past: KeysValues | None = None,
     scale: float | None = None,
     softcap: float | None = None,
+    bias: Float[Array, "B H T R"] | None = None,
 ) -> Float[Array, "B T H C"]:
     """Grouped-query attention (arXiv:2305.13245); softmax in float32, result in q's dtype.
 
     past: cached keys and values, [B K S' C] each, read in place; ``mask`` then covers S' + S key slots, the cached
       ones first. scale: what scores are multiplied by, 1 / sqrt(C) unless given. softcap: scores are bent to stay
-      within it, softcap * tanh(score / softcap) (Gemma 2, arXiv:2408.00118, section 2.3).
+      within it, softcap * tanh(score / softcap) (Gemma 2, arXiv:2408.00118, section 2.3). bias: added to scores last.
     Rows with no visible slot return a meaningless finite value. Raises ValueError for heads that do not divide.
     """
     batch, length, heads, channels = q.shape
@@ -106,6 +108,8 @@ def attend(
     scores = scores.reshape(batch, groups, -1, length, scores.shape[-1])
     if softcap is not None:
         scores = softcap * jnp.tanh(scores / softcap)
+    if bias is not None:
+        scores = scores + bias.astype(jnp.float32).reshape(-1, *scores.shape[1:])
     weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores, MASKED), -1).astype(q.dtype)
     weights = weights.reshape(batch, groups, -1, weights.shape[-1])
     start, out = 0, 0.0

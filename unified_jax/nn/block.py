@@ -22,13 +22,14 @@ States = dict[str, Array]  # lane -> float [B T D]
 
 @struct.dataclass
 class Side:
-    """What every layer needs beside the states: the rotation of every slot, the joined lanes' Slots, and the Slots of
-    the cached keys (None without a cache).
+    """What every layer needs beside the states: the rotation of every slot, the joined lanes' Slots, the Slots of
+    the cached keys (None without a cache), and what is added to the scores of every layer (None for nothing).
     """
 
     rotation: Rotation
     slots: Leaf
     before: Leaf = None
+    bias: Leaf = None
 
 
 class Block(nn.Module):
@@ -37,6 +38,7 @@ class Block(nn.Module):
     route: lane -> expert. shared: pieces ("norm", "attn", "mlp") that ignore the route and serve all lanes.
     mlp: partial, built once per expert. pre_norm: the same, before attention and mlp; None for none. post_norm: on what
       they add to the states (Swin v2, arXiv:2111.09883, 3.2, has it alone; arXiv:2408.00118, section 2, has both).
+    bias: partial of ``nn.relative_bias``, this layer's own; only for an attention that takes one, and without a cache.
     qk_norm: on every head of q and k (arXiv:2302.05442). attention: any function like ``attend_visible``.
     scale, softcap: of its scores, as there.
     """
@@ -50,6 +52,7 @@ class Block(nn.Module):
     pre_norm: Callable[..., nn.Module] | None = RMSNorm
     post_norm: Callable[..., nn.Module] | None = None
     qk_norm: Callable[..., nn.Module] | None = None
+    bias: Callable[..., nn.Module] | None = None
     qkv_bias: bool = False
     out_bias: bool = False
     attention: Attention = attend_visible
@@ -84,10 +87,16 @@ class Block(nn.Module):
             q = self._each("attn", lambda expert: self.qk_norm(name=f"q_norm_{expert}"), q)
             k = self._each("attn", lambda expert: self.qk_norm(name=f"k_norm_{expert}"), k)
         q, k, v = rotate(join(q), side.rotation), rotate(join(k), side.rotation), join(v)
-        options = dict(slots=side.slots, past=past, before=side.before, window=window)
+        options = dict(slots=side.slots, past=past, before=side.before, window=window, **self._bias(side))
         out = self.attention(q, k, v, **options, scale=self.scale, softcap=self.softcap)
         make = lambda expert: Dense(width[expert], axes=2, use_bias=self.out_bias, dtype=self.dtype, name=f"o_{expert}")
         return self._each("attn", make, split(out, capacity)), (by_head(k), by_head(v))
+
+    def _bias(self, side: Side) -> dict[str, Array]:
+        """The argument of attention where there is one: kernels without it need not take it."""
+        own = None if self.bias is None else self.bias(name="bias")(side.slots, side.slots)
+        found = [x for x in (side.bias, own) if x is not None]
+        return {"bias": sum(found)} if found else {}
 
     def _feed(self, xs: States, side: Side) -> States:
         return self._each("mlp", lambda expert: self.mlp(name=f"mlp_{expert}"), xs)

@@ -62,6 +62,17 @@ class LayerNorm(nn.Module):
         return y.astype(x.dtype)
 
 
+class LayerScale(nn.Module):
+    """x * scale, nothing normalised: what a layer adds starts small (CaiT, arXiv:2103.17239, section 2)."""
+
+    initial: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        scale = self.param("scale", nn.initializers.constant(self.initial), x.shape[-1:], jnp.float32)
+        return x * scale.astype(x.dtype)
+
+
 def _trailing(axes: int) -> tuple[int, ...]:
     return tuple(range(-axes, 0))
 

@@ -133,6 +133,17 @@ class Rope:
         return Rotation(cos, sin, still=self.head_dim - self._turning, pairing=self.pairing)
 
 
+@dataclasses.dataclass(frozen=True)
+class NoRope:
+    """Positions -> a rotation that turns nothing: for models that add positions to the states instead."""
+
+    head_dim: int
+
+    def __call__(self, pos: Int[Array, "B T A"]) -> Rotation:
+        nothing = jnp.zeros((*pos.shape[:2], 0), jnp.float32)
+        return Rotation(nothing, nothing, still=self.head_dim)
+
+
 def _angles(pos: Int[Array, "B T pairs"], rate: Float[np.ndarray, "pairs"]) -> Float[Array, "B T pairs"]:
     """pos * rate modulo whole turns, in float32, within 1e-6 of exact at every int32 position.
 

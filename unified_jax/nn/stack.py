@@ -14,7 +14,7 @@ from unified_jax.core.types import Array
 from unified_jax.nn.attention import KeysValues
 from unified_jax.nn.block import Side, States
 from unified_jax.nn.norm import RMSNorm
-from unified_jax.nn.rope import Rope
+from unified_jax.nn.rope import NoRope, Rope
 
 REMAT = {
     "none": jax.checkpoint_policies.everything_saveable,
@@ -32,26 +32,32 @@ class Stack(nn.Module):
     windows: every layer's sliding window in sequence indices, None for a layer without; () for no layer with one.
     remat: what backward keeps of a layer: "none" recomputes nothing, "dots" keeps matrix products, "full" recomputes
       everything from the layer's input. unroll: layers per scan step; more compiles longer and may run faster.
+    norm: of the last layer's states, None for none. bias: partial of ``nn.relative_bias``, one for all layers.
     """
 
     block: Callable[..., nn.Module]
     depth: int
-    rope: Rope
+    rope: Rope | NoRope
     windows: tuple[int | None, ...] = ()
     remat: str = "none"
     unroll: int = 1
-    norm: Callable[..., nn.Module] = RMSNorm
+    norm: Callable[..., nn.Module] | None = RMSNorm
+    bias: Callable[..., nn.Module] | None = None
 
     @nn.compact
-    def __call__(self, xs: States, *, slots: Slots, cache: Cache | None = None) -> tuple[States, KeysValues]:
+    def __call__(
+        self, xs: States, *, slots: Slots, cache: Cache | None = None, layers: int | None = None
+    ) -> tuple[States, KeysValues]:
         """{lane: [B T D]} -> normalised states of the last layer, and every layer's own keys and values.
 
-        slots: of the joined lanes. cache: what was committed before; the returned (k, v) are [L B K T C]. Raises
-        ValueError for an unknown remat policy or a number of windows other than ``depth``.
+        slots: of the joined lanes. cache: what was committed before; the returned (k, v) are [L B K T C]. layers: how
+        many run, all unless given. Raises ValueError for an unknown remat policy or a number of windows other than
+        ``depth``.
         """
         if self.remat not in REMAT:
             raise ValueError(f"unknown remat policy {self.remat!r}; choose one of {', '.join(REMAT)}")
-        side = Side(self.rope(slots.pos), slots, cache.slots if cache is not None else None)
+        bias = None if self.bias is None else self.bias(name="bias")(slots, slots)
+        side = Side(self.rope(slots.pos), slots, cache.slots if cache is not None else None, bias)
 
         def layer(block, xs, each):
             stored, window = each
@@ -60,19 +66,13 @@ class Stack(nn.Module):
 
         if self.remat != "none":
             layer = nn.remat(layer, prevent_cse=False, policy=REMAT[self.remat])
-        stored = (cache.kv if cache is not None else None, self._windows())
-        layers = self.variables.get("params", {}).get("layer")
-        if isinstance(layers, tuple):
-            xs, kv = self._one_by_one(layer, xs, layers, stored)
+        each = (cache.kv if cache is not None else None, self._windows())
+        if isinstance(self.variables.get("params", {}).get("layer"), tuple):
+            xs, kv = self._one_by_one(layer, xs, each)
         else:
-            scan = nn.scan(
-                layer,
-                variable_axes={"params": 0, "router": 0},
-                split_rngs={"params": True},
-                length=self.depth,
-                unroll=self.unroll,
-            )
-            xs, kv = scan(self.block(name="layer"), xs, stored)
+            xs, kv = self._scanned(layer, xs, each, layers)
+        if self.norm is None:
+            return xs, kv
         experts = {lane: self.block.keywords["route"][lane] for lane in xs}
         norms = {expert: self.norm(name=f"norm_{expert}") for expert in sorted(set(experts.values()))}
         return {lane: norms[experts[lane]](x) for lane, x in xs.items()}, kv
@@ -89,12 +89,25 @@ class Stack(nn.Module):
             return params
         return {**params, "layer": tuple(_item(params["layer"], i) for i in range(self.depth))}
 
-    def _one_by_one(
-        self, layer: Callable[..., Any], xs: States, layers: tuple[Any, ...], stored: Any
+    def _scanned(
+        self, layer: Callable[..., Any], xs: States, each: Any, layers: int | None
     ) -> tuple[States, KeysValues]:
+        scan = nn.scan(
+            layer,
+            variable_axes={"params": 0, "router": 0},
+            split_rngs={"params": True},
+            length=self.depth if layers is None else layers,
+            unroll=self.unroll,
+        )
+        if layers is not None:
+            first = lambda tree: jax.tree.map(lambda x: x[:layers], tree)
+            scan, each = nn.map_variables(scan, "params", trans_in_fn=first), first(each)
+        return scan(self.block(name="layer"), xs, each)
+
+    def _one_by_one(self, layer: Callable[..., Any], xs: States, each: Any) -> tuple[States, KeysValues]:
         block, own = self.block(parent=None), []
-        for i, params in enumerate(layers):
-            xs, kv = block.apply({"params": params}, xs, _item(stored, i), method=layer)
+        for i, params in enumerate(self.variables["params"]["layer"]):
+            xs, kv = block.apply({"params": params}, xs, _item(each, i), method=layer)
             own.append(kv)
         return xs, jax.tree.map(lambda *x: jnp.stack(x), *own)
 

@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 
 from unified_jax.core.types import DTypeLike
+from unified_jax.interop.pairs import dense, heads, norm, out
 from unified_jax.interop.rules import Rule
 from unified_jax.models.decoders.causal_lm import Decoder
 from unified_jax.models.decoders.rope_parameters import read_rope
@@ -78,29 +79,6 @@ def by_layer_type(config: Config) -> tuple[int | None, ...]:
     return tuple(windows[kind] for kind in types) if any(windows[kind] for kind in types) else ()
 
 
-def heads(name: str, path: str) -> tuple[Rule, Rule]:
-    """Weight and bias of a projection to heads."""
-    return Rule(f"{name}.weight", f"{path}/kernel", "(h c) d -> d h c"), Rule(
-        f"{name}.bias", f"{path}/bias", "(h c) -> h c"
-    )
-
-
-def out(name: str) -> tuple[Rule, Rule]:
-    """Weight and bias of attention's last projection."""
-    path = "backbone/layer/o_main"
-    return Rule(f"{name}.weight", f"{path}/kernel", "d (h c) -> h c d"), Rule(f"{name}.bias", f"{path}/bias")
-
-
-def dense(name: str, path: str) -> tuple[Rule, Rule]:
-    """Weight and bias of a plain affine map."""
-    return Rule(f"{name}.weight", f"{path}/kernel", "f d -> d f"), Rule(f"{name}.bias", f"{path}/bias")
-
-
-def norm(name: str, path: str) -> tuple[Rule, Rule]:
-    """Scale and bias of a norm."""
-    return Rule(f"{name}.weight", f"{path}/scale"), Rule(f"{name}.bias", f"{path}/bias")
-
-
 LAYER = r"model.layers.(\d+)"
 
 # Names that many published decoders share; a rule whose parameters a model lacks does nothing.
@@ -108,7 +86,7 @@ TOKENS = (Rule("model.embed_tokens.weight", "embed_text/table"), *dense("lm_head
 QKV = tuple(rule for x in "qkv" for rule in heads(f"{LAYER}.self_attn.{x}_proj", f"backbone/layer/{x}_main"))
 ATTENTION = (
     *QKV,
-    *out(f"{LAYER}.self_attn.o_proj"),
+    *out(f"{LAYER}.self_attn.o_proj", "backbone/layer/o_main"),
     *norm(f"{LAYER}.self_attn.q_norm", "backbone/layer/q_norm_main"),
     *norm(f"{LAYER}.self_attn.k_norm", "backbone/layer/k_norm_main"),
 )

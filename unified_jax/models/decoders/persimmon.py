@@ -34,7 +34,7 @@ RULES = (
         f"{ATTENTION}.query_key_value.weight", tuple(f"{path}/kernel" for path in QKV), "(h three c) d -> three d h c"
     ),
     Rule(f"{ATTENTION}.query_key_value.bias", tuple(f"{path}/bias" for path in QKV), "(h three c) -> three h c"),
-    *llama.out(f"{ATTENTION}.dense"),
+    *llama.out(f"{ATTENTION}.dense", "backbone/layer/o_main"),
     *llama.norm(f"{ATTENTION}.q_layernorm", "backbone/layer/q_norm_main"),
     *llama.norm(f"{ATTENTION}.k_layernorm", "backbone/layer/k_norm_main"),
     *llama.LAYER_NORMS,

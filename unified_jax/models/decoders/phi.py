@@ -30,7 +30,7 @@ def phi(config: Config, *, dtype: DTypeLike) -> Decoder:
 RULES = (
     *llama.TOKENS,
     *llama.QKV,
-    *llama.out(f"{llama.LAYER}.self_attn.dense"),
+    *llama.out(f"{llama.LAYER}.self_attn.dense", "backbone/layer/o_main"),
     *llama.norm(f"{llama.LAYER}.self_attn.q_layernorm", "backbone/layer/q_norm_main"),
     *llama.norm(f"{llama.LAYER}.self_attn.k_layernorm", "backbone/layer/k_norm_main"),
     *llama.norm(f"{llama.LAYER}.input_layernorm", "backbone/layer/norm_main"),
