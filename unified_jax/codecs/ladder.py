@@ -37,6 +37,11 @@ class Ladder(nn.Module):
     middle: tuple[Piece, ...] = (ResBlock, Attention, ResBlock)
     dtype: DTypeLike = jnp.float32
 
+    @property
+    def factor(self) -> int:
+        """The finest grid's places per one of the coarsest, along a side."""
+        return 2 ** (len(self.widths) - 1)
+
     def run_level(self, x: Float[Array, "B H W C"], level: int, *given: Array) -> Float[Array, "B H W D"]:
         """The ResBlocks of a level, and attention where it has some."""
         for i in range(self.depth):

@@ -49,7 +49,12 @@ DECODERS = {
 }
 
 # Published pieces of larger systems: by the _class_name of diffusers, or the model_type of transformers.
-COMPONENTS: dict[str, str] = {}
+COMPONENTS: dict[str, str] = {
+    "VQModel": "unified_jax.models.codecs.vq_model.vq_model",
+    "chameleon_vqgan": "unified_jax.models.codecs.vqgan.chameleon_vqgan",
+    "emu3_vqgan": "unified_jax.models.codecs.emu3.emu3_vqgan",
+    "janus_vqgan": "unified_jax.models.codecs.vqgan.janus_vqgan",
+}
 
 Place = Callable[[Any], Any]  # shapes of a parameter tree -> the same with shardings
 

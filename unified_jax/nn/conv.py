@@ -72,7 +72,7 @@ class GroupNorm(nn.Module):
 
 
 class SpatialNorm(nn.Module):
-    """norm(x) * scale(z) + shift(z), with a latent z laid over the picture by repetition (MoVQ, arXiv:2209.09002, eq. 4).
+    """norm(x) * scale(z) + shift(z), z a latent laid over the picture by repetition (MoVQ, arXiv:2209.09002).
 
     Scale and shift are products at each place, so they are taken on the latent's own grid.
     """
@@ -90,18 +90,19 @@ class SpatialNorm(nn.Module):
 class ResBlock(nn.Module):
     """shortcut(x) + conv(silu(norm(conv(silu(norm(x)))))); the shortcut is a 1 x 1 product where the width changes.
 
-    features: None keeps the width. What is given beside x goes to the norms.
+    features: None keeps the width. conv: of pictures, or of video. What is given beside x goes to the norms.
     """
 
     features: int | None = None
     norm: Callable[..., nn.Module] = GroupNorm
     dtype: DTypeLike = jnp.float32
+    conv: Callable[..., nn.Module] = Conv
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"], *given: Array) -> Float[Array, "B H W D"]:
+    def __call__(self, x: Float[Array, "B *F H W C"], *given: Array) -> Float[Array, "B *F H W D"]:
         features = self.features or x.shape[-1]
-        y = Conv(features, dtype=self.dtype, name="conv_in")(jax.nn.silu(self.norm(name="norm_in")(x, *given)))
-        y = Conv(features, dtype=self.dtype, name="conv_out")(jax.nn.silu(self.norm(name="norm_out")(y, *given)))
+        y = self.conv(features, dtype=self.dtype, name="conv_in")(jax.nn.silu(self.norm(name="norm_in")(x, *given)))
+        y = self.conv(features, dtype=self.dtype, name="conv_out")(jax.nn.silu(self.norm(name="norm_out")(y, *given)))
         if x.shape[-1] != features:
             x = Dense(features, use_bias=True, dtype=self.dtype, name="shortcut")(x)
         return x + y
