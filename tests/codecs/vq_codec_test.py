@@ -69,15 +69,21 @@ def test_group_norm_and_attention_build_the_published_kind(change):
     assert quantised.codes.shape == (1, 8 // module.factor, 16 // module.factor)
 
 
-def test_a_quantiser_of_several_codes_a_place_needs_a_codec_that_says_so():
+def test_residual_codes_are_several_a_place():
     code = {"kind": "residual", "depth": 3, "stage": {"kind": "nearest", "size": 6, "width": 4, "measure": "unchanged"}}
     module = VectorQuantised(**TINY | {"code": code})
     params = NetworkCodec(module).init(jax.random.key(0))
-    with pytest.raises(ValueError, match=r"\(1, 2, 4, 3\), where \(1, 2, 4\) is needed"):
-        NetworkCodec(module).encode(params, pictures(1, 8, 16))
-    codec = NetworkCodec(module, shape=(3,))
+    codec = NetworkCodec(module)
     codes = codec.encode(params, pictures(1, 8, 16))
-    assert codes.shape == (1, 2, 4, 3) and codec.decode(params, codes).shape == (1, 8, 16, 3)
+    assert codec.shape == (3,) and codes.shape == (1, 2, 4, 3) and codec.decode(params, codes).shape == (1, 8, 16, 3)
+
+
+def test_codes_of_a_whole_picture_are_no_grid_of_entries():
+    stage = {"kind": "nearest", "size": 6, "width": 4, "measure": "unchanged"}
+    codec = NetworkCodec(VectorQuantised(**TINY | {"code": {"kind": "scales", "sides": (1, 2), "stage": stage}}))
+    params = codec.module.init(jax.random.key(0), pictures(1, 8, 8))["params"]
+    with pytest.raises(ValueError, match=r"\(1, 5\), where \(1, 2, 2\) is needed"):
+        codec.encode(params, pictures(1, 8, 8))
 
 
 def test_sizes_read_from_json_build_the_same_module():

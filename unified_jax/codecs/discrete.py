@@ -23,6 +23,11 @@ class Discrete(nn.Module):
         """How many codes there are."""
         raise NotImplementedError
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the codes of one place."""
+        return ()
+
     def latents(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
         """What is quantised."""
         raise NotImplementedError

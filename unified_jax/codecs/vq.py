@@ -67,6 +67,10 @@ class VectorQuantised(Discrete):
     def codes(self) -> int:
         return find_quantiser(self.code).size
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return find_quantiser(self.code).shape
+
     def latents(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
         return self.to_code(self.encoder(Patches(self.patch).encode({}, pixels)))
 

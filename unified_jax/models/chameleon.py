@@ -45,6 +45,8 @@ def chameleon(
     arguments = {"width": width, "codec": codec, "image_size": image_size, **body}
     module, first, dtype = VectorQuantised(**codec), tokenizer.vocab, body.get("dtype", "float32")
     vq = NetworkCodec(module)
+    if vq.shape:
+        raise ValueError(f"chameleon writes one code for each place; codec.code gives {vq.shape[0]}")
     grid = vq.grid(*image_size)
     text = Tokens(first + module.codes, width, multiplier=width**0.5, dtype=dtype)
     return Model(

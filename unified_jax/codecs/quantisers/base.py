@@ -1,9 +1,10 @@
 """What every quantiser shares: latents in; codes, the vectors they stand for, and their price out.
 
-A quantiser is a module with ``size`` (how many codes there are), ``width`` (C of its latents) and
+A quantiser is a module with ``size`` (how many codes there are), ``width`` (C of its latents), ``shape`` (of the codes
+of one entry, most often ()) and
 
     __call__(latents [*n C]) -> Quantised
-    lookup(codes [*n]) -> vectors [*n C]
+    lookup(codes [*n *shape]) -> vectors [*n C]
 
 All its arithmetic is in float32. Rounding has no gradient: ``straight_through`` or ``rotated`` stands in for it.
 """
@@ -36,6 +37,7 @@ class Quantiser(Protocol):
 
     size: int
     width: int
+    shape: tuple[int, ...]
 
     def __call__(self, latents: Float[Array, "*n C"]) -> Quantised: ...
 

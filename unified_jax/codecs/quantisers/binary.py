@@ -25,6 +25,8 @@ from unified_jax.core.types import Array, Float, Int
 class Binary(nn.Module):
     """Codes of ``width`` bits. measure: of latents, before their signs are read. magnitude: of vectors' coordinates."""
 
+    shape = ()
+
     width: int
     measure: Callable[[Array], Array]
     magnitude: float

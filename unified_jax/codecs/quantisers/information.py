@@ -19,7 +19,7 @@ from unified_jax.core.types import Array, Float
 SMALLEST = 1e-37  # float32's smallest normal number is 1.2e-38; what is less probable counts nothing
 
 
-def information(digits: Sequence[Float[Array, "n V"]]) -> Float[Array, "n"]:
+def information(digits: Sequence[Float[Array, "n _"]]) -> Float[Array, "n"]:
     """KL(p(code | entry) || p(code)) in nats. digits: log-probabilities of each digit; one table is a whole code."""
     entropy = sum((jnp.exp(log_p) * log_p).sum(-1) for log_p in digits)
     cut = _halfway([log_p.shape[-1] for log_p in digits])
@@ -28,7 +28,7 @@ def information(digits: Sequence[Float[Array, "n V"]]) -> Float[Array, "n"]:
     return entropy - ((left @ jnp.log(jnp.maximum(mean, SMALLEST))) * right).sum(-1)
 
 
-def _joint(digits: Sequence[Float[Array, "n V"]]) -> Float[Array, "n W"]:
+def _joint(digits: Sequence[Float[Array, "n _"]]) -> Float[Array, "n W"]:
     """Probabilities of all combinations, the first digit varying slowest; of no digits, 1."""
     log_p = jnp.zeros((len(digits[0]) if digits else 1, 1))
     for digit in digits:

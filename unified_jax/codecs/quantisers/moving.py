@@ -42,6 +42,8 @@ class Moving(nn.Module):
     ``Nearest``.
     """
 
+    shape = ()
+
     size: int
     width: int
     commitment: float = 0.25

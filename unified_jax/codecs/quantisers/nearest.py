@@ -31,6 +31,8 @@ class Nearest(nn.Module):
     not m. through: the gradient.
     """
 
+    shape = ()
+
     size: int
     width: int
     commitment: float = 0.25

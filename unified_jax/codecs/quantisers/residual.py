@@ -26,6 +26,11 @@ class Residual(nn.Module):
         self.stages = [self.stage() for _ in range(self.depth)]
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the codes of one entry."""
+        return (self.depth,)
+
+    @property
     def size(self) -> int:
         """How many codes there are at each depth."""
         return self.stage().size

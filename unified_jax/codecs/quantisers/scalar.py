@@ -25,6 +25,8 @@ MARGIN = 1e-3  # keeps what is rounded off the middle between two levels
 class Scalar(nn.Module):
     """levels: how many each coordinate has; the paper advises 5 or more of each (section 4.2)."""
 
+    shape = ()
+
     levels: tuple[int, ...]
     entropy: float = 0.0
     temperature: float = 0.5

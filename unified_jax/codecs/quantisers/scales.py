@@ -26,6 +26,8 @@ class Scales(nn.Module):
     convs: how many convolutions phi has; a scale takes the one whose share of the scales it lies in.
     """
 
+    shape = ()
+
     stage: Callable[..., nn.Module]
     sides: tuple[int, ...]
     convs: int = 4

@@ -31,17 +31,15 @@ def chameleon_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
 
     Raises ValueError for an ``attn_type`` that is not known.
     """
-    kinds = {"vanilla": WHOLE, None: WITHOUT}
+    placed = config.get("attn_resolutions") or ()
+    kinds = {"vanilla": (WHOLE, Names(), placed), None: (WITHOUT, Names(middle=("mid.block_1", "mid.block_2")), ())}
     if config["attn_type"] not in kinds:
         raise ValueError(f"attn_type {config['attn_type']!r}; known are 'vanilla' and null")
-    middle, levels = kinds[config["attn_type"]], range(len(config["channel_multiplier"]))
-    sides = [config["resolution"] >> level for level in levels]
-    placed = (config.get("attn_resolutions") or ()) if middle is WHOLE else ()
-    attended = tuple(level for level in levels if sides[level] in placed)
-    module = LadderTokenizer(
-        encoder=encoder(config, attended=attended, middle=middle, dtype=dtype), **codes(config, dtype=dtype)
-    )
-    names = Names() if middle is WHOLE else Names(middle=("mid.block_1", "mid.block_2"))
+    middle, names, placed = kinds[config["attn_type"]]
+    levels = range(len(config["channel_multiplier"]))
+    attended = tuple(level for level in levels if config["resolution"] >> level in placed)
+    down = encoder(config, attended=attended, middle=middle, dtype=dtype)
+    module = LadderTokenizer(encoder=down, **codes(config, dtype=dtype))
     rules = (*CODES, *encoder_rules(names, levels=len(levels), depth=config["num_res_blocks"]))
     return component(module, config, rules)
 
@@ -68,8 +66,7 @@ def janus_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
 
 def encoder(config: Config, *, dtype: DTypeLike, **fields: Any) -> Encoder:
     """The encoder of a config in transformers' field names."""
-    out = config["latent_channels"] * (2 if config["double_latent"] else 1)
-    return Encoder(widths(config), config["num_res_blocks"], out, dtype=dtype, **fields)
+    return Encoder(widths(config), config["num_res_blocks"], config["latent_channels"], dtype=dtype, **fields)
 
 
 def codes(config: Config, *, dtype: DTypeLike, **fields: Any) -> dict[str, Any]:
