@@ -24,9 +24,6 @@ def test_moving_averages_are_kept_up_by_the_common_loop(tmp_path):
     trained = train(Experiment.load("configs/tokenizer/shapes.py:moving", flags), tmp_path)
     state = trained.params["codec"]["quantiser"]
     assert np.isfinite(jax.tree.leaves(trained.params)[0]).all()
-    # Counts start at 1; what chose codes since is spread by decay 0.99, eight rows of 64 places in each of three steps.
-    decayed = 1.0
-    for _ in range(3):
-        decayed *= 0.99
-    assert float(state["counts"].min()) == pytest.approx(decayed, abs=0.03) and float(state["counts"].max()) > 1
+    # Counts start at 1 and fall by a hundredth a step, or a little less as the schedule says; what was chosen grows.
+    assert 0.96 < float(state["counts"].min()) < 0.995 and float(state["counts"].max()) > 1
     assert not jnp.allclose(state["sums"].std(), 1.0, atol=1e-4)
