@@ -46,7 +46,7 @@ class Case:
                 if (weight == weight.flatten()[0]).all():
                     weight.add_(0.3 * torch.rand_like(weight))
             for name, weight in model.state_dict().items():  # small, so that a norm's epsilon matters
-                if name.endswith(("conv_in.weight", "conv_in.bias", "running_var")):
+                if name.endswith(("conv_in.weight", "conv_in.bias")):
                     weight.mul_(0.01)
             latents = self.latents(model)
             codebook = model.quantize.embedding.weight
@@ -161,10 +161,10 @@ CASES = [
     Case("chameleon-vq", chameleon(**CHAMELEON), encode_transformers, None, chameleon()),
     Case(
         "chameleon-vq-no-attention",
-        chameleon(**CHAMELEON | DEPTH | dict(attn_type=None)),
+        chameleon(**CHAMELEON | DEPTH | dict(attn_type="none")),
         encode_transformers,
         None,
-        chameleon(attn_type=None),
+        chameleon(attn_type="none"),
     ),
     Case("janus-vq", janus(**SIZES, num_embeddings=50), encode_transformers, decode_janus, janus()),
     Case("emu3-vq", emu3(**EMU3), encode_emu3, decode_emu3, emu3()),

@@ -16,6 +16,7 @@ import pytest
 import torch
 from codecs_table import CASES, CLIPS, Case
 
+from unified_jax.codecs.discrete_clip import EPSILON
 from unified_jax.codecs.network import NetworkCodec
 from unified_jax.interop import convert
 from unified_jax.models.pretrained import build_component, from_pretrained, save_pretrained
@@ -100,6 +101,7 @@ def features_after_codes(reference: torch.nn.Module, pixels: np.ndarray) -> np.n
 
 def test_clips_have_the_same_codes_and_frames(clip_pair, record_parity):
     case, worst = clip_pair.case, 0.0
+    assert clip_pair.reference.decoder.time_res_stack[0].norm1.eps == EPSILON  # too small to show in the pixels
     for frames, size in ((4, SIZES[0]), (8, SIZES[1])):
         pixels = pictures(2, frames, *size)
         codes = without_gradient(case.encode, clip_pair.reference, pixels)

@@ -32,9 +32,10 @@ def chameleon_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
     Raises ValueError for an ``attn_type`` that is not known.
     """
     placed = config.get("attn_resolutions") or ()
-    kinds = {"vanilla": (WHOLE, Names(), placed), None: (WITHOUT, Names(middle=("mid.block_1", "mid.block_2")), ())}
+    without = (WITHOUT, Names(middle=("mid.block_1", "mid.block_2")), ())
+    kinds = {"vanilla": (WHOLE, Names(), placed), "none": without, None: without}
     if config["attn_type"] not in kinds:
-        raise ValueError(f"attn_type {config['attn_type']!r}; known are 'vanilla' and null")
+        raise ValueError(f"attn_type {config['attn_type']!r}; known are 'vanilla', 'none' and null")
     middle, names, placed = kinds[config["attn_type"]]
     levels = range(len(config["channel_multiplier"]))
     attended = tuple(level for level in levels if config["resolution"] >> level in placed)
