@@ -81,7 +81,7 @@ def test_residual_codes_are_several_a_place():
 def test_codes_of_a_whole_picture_are_no_grid_of_entries():
     stage = {"kind": "nearest", "size": 6, "width": 4, "measure": "unchanged"}
     codec = NetworkCodec(VectorQuantised(**TINY | {"code": {"kind": "scales", "sides": (1, 2), "stage": stage}}))
-    params = codec.module.init(jax.random.key(0), pictures(1, 8, 8))["params"]
+    params = codec.module.init(jax.random.key(0), jnp.asarray(pictures(1, 8, 8)))["params"]
     with pytest.raises(ValueError, match=r"\(1, 5\), where \(1, 2, 2\) is needed"):
         codec.encode(params, pictures(1, 8, 8))
 

@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,7 +48,7 @@ def change(folder, **fields) -> None:
 
 def test_it_reads_what_it_wrote(folder):
     component, params = from_pretrained(folder)
-    assert component.apply(params, np.zeros((1, 6, 4, 3), np.float32), method="encode").shape == (1, 3, 2)
+    assert component.apply(params, jnp.zeros((1, 6, 4, 3)), method="encode").shape == (1, 3, 2)
 
 
 def test_a_truncated_file(folder):
