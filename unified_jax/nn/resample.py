@@ -3,8 +3,8 @@
     target_i = sum_j w_j(x_i) source_j,     x_i = (i + 1/2) * source / target - 1/2     (centres of cells)
 
 Weights are elementwise in i and in the target's size, so that slots of pictures of different grids resample one table
-side by side, under jit too. The three kinds are those of PyTorch's ``interpolate(align_corners=False)``: ``cubic`` is
-its bicubic without antialiasing, ``smooth_triangle`` and ``smooth_cubic`` its bilinear and bicubic with it, whose
+side by side, under jit too. The four kinds are those of PyTorch's ``interpolate(align_corners=False)``: ``linear`` and
+``cubic`` are its bilinear and bicubic without antialiasing, ``smooth_linear`` and ``smooth_cubic`` those with it, whose
 window grows with the factor of a reduction.
 """
 
@@ -12,32 +12,33 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from unified_jax.core.types import Array, Float, Int
+from unified_jax.core.types import AnyArray, Array, Float, Int
 
 Weights = Callable[..., Array]  # like ``cubic``
 
 
-def cubic(index: Int[Array, "..."], size: Int[Array, "..."], *, source: int) -> Float[Array, "... R"]:
+def cubic(index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, source: int) -> Float[Array, "... R"]:
     """Weights of every source row at row ``index`` of ``size``; rows beyond the edge repeat the edge's."""
-    centre = _centre(index, size, source=source)
-    taps = jnp.floor(centre)[..., None] + jnp.arange(-1.0, 3.0)
-    weights = _keys(jnp.abs(centre[..., None] - taps), a=-0.75)
-    row = jnp.clip(taps, 0, source - 1)
-    return jnp.sum(weights[..., None] * (row[..., None] == jnp.arange(source)), -2)
+    return _sharp(lambda x: _keys(x, a=-0.75), index, size, source=source, reach=2)
 
 
-def smooth_triangle(index: Int[Array, "..."], size: Int[Array, "..."], *, source: int) -> Float[Array, "... R"]:
+def linear(index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, source: int) -> Float[Array, "... R"]:
+    """Weights of every source row at row ``index`` of ``size``; rows beyond the edge repeat the edge's."""
+    return _sharp(_tent, index, size, source=source, reach=1)
+
+
+def smooth_linear(index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, source: int) -> Float[Array, "... R"]:
     """Weights of every source row at row ``index`` of ``size``; rows beyond the edge count nothing."""
-    return _smooth(lambda x: jnp.maximum(1.0 - x, 0.0), index, size, source=source)
+    return _smooth(_tent, index, size, source=source)
 
 
-def smooth_cubic(index: Int[Array, "..."], size: Int[Array, "..."], *, source: int) -> Float[Array, "... R"]:
+def smooth_cubic(index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, source: int) -> Float[Array, "... R"]:
     """Weights of every source row at row ``index`` of ``size``; rows beyond the edge count nothing."""
     return _smooth(lambda x: _keys(x, a=-0.5), index, size, source=source)
 
 
 def sample(
-    table: Float[Array, "R C D"], place: Int[Array, "B T 2"], grid: Int[Array, "B T 2"], *, weights: Weights
+    table: Float[AnyArray, "R C D"], place: Int[AnyArray, "B T 2"], grid: Int[AnyArray, "B T 2"], *, weights: Weights
 ) -> Float[Array, "B T D"]:
     """The table, resized to each slot's grid (rows, columns), at the slot's place (row, column) in it; float32."""
     rows = weights(place[..., 0], grid[..., 0], source=table.shape[0])
@@ -46,17 +47,36 @@ def sample(
     return both @ table.astype(jnp.float32).reshape(both.shape[-1], -1)
 
 
-def _smooth(
-    kernel: Callable[[Array], Array], index: Int[Array, "..."], size: Int[Array, "..."], *, source: int
+def _sharp(
+    kernel: Callable[[Array], Array],
+    index: Int[AnyArray, "..."],
+    size: Int[AnyArray, "..."],
+    *,
+    source: int,
+    reach: int,
 ) -> Float[Array, "... R"]:
-    stretch = jnp.maximum(source / size.astype(jnp.float32), 1.0)[..., None]
+    centre = _centre(index, size, source=source)[..., None]
+    taps = jnp.floor(centre) + jnp.arange(1.0 - reach, 1.0 + reach)
+    row = jnp.clip(taps, 0, source - 1)
+    return jnp.sum(kernel(jnp.abs(centre - taps))[..., None] * (row[..., None] == jnp.arange(source)), -2)
+
+
+def _smooth(
+    kernel: Callable[[Array], Array], index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, source: int
+) -> Float[Array, "... R"]:
+    stretch = jnp.maximum(source / jnp.asarray(size, jnp.float32), 1.0)[..., None]
     distance = jnp.abs(_centre(index, size, source=source)[..., None] - jnp.arange(source))
     weights = kernel(distance / stretch)
     return weights / jnp.sum(weights, -1, keepdims=True)
 
 
-def _centre(index: Int[Array, "..."], size: Int[Array, "..."], *, source: int) -> Float[Array, "..."]:
-    return (index.astype(jnp.float32) + 0.5) * (source / size.astype(jnp.float32)) - 0.5
+def _centre(index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, source: int) -> Float[Array, "..."]:
+    return (jnp.asarray(index, jnp.float32) + 0.5) * (source / jnp.asarray(size, jnp.float32)) - 0.5
+
+
+def _tent(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Linear interpolation's kernel at distance x."""
+    return jnp.maximum(1.0 - x, 0.0)
 
 
 def _keys(x: Float[Array, "..."], *, a: float) -> Float[Array, "..."]:
