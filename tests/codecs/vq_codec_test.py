@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from unified_jax.codecs import network
@@ -15,6 +16,8 @@ from unified_jax.data.pack import Layout, pack
 from unified_jax.models.vq import vq
 from unified_jax.objectives.reconstruct import Reconstruct
 from unified_jax.objectives.total import losses, total
+from unified_jax.train.experiment import Experiment
+from unified_jax.train.optim import optimizer
 
 TINY = dict(patch=2, width=8, multipliers=(1, 2), depth=1, code=dict(kind="nearest", size=24, width=4))
 
@@ -128,15 +131,34 @@ def test_a_row_is_a_picture_and_every_parameter_learns_from_it(model):
     assert (seq.streams["image"].weight == 1).all()
     params = jax.jit(partial(model.init, method="predict"))(jax.random.key(0), seq)["params"]
     assert set(params) == {"codec"}
+    gradients = descent(model, params, seq)
+    silent = [k for k, g in jax.tree_util.tree_leaves_with_path(gradients) if not jnp.any(g)]
+    assert not silent, silent
+
+
+def descent(model, params, seq):
+    """The gradient of the training loss."""
     objectives = (Reconstruct("image"),)
 
     def loss(params):
         predict = lambda seq: model.apply({"params": params}, seq, method="predict")
         return total(losses(predict, objectives, jax.random.key(0), seq), objectives)
 
-    gradients = jax.jit(jax.grad(loss))(params)
-    silent = [k for k, g in jax.tree_util.tree_leaves_with_path(gradients) if not jnp.any(g)]
-    assert not silent, silent
+    return jax.jit(jax.grad(loss))(params)
+
+
+def test_moving_averages_are_kept_up_by_the_optimizer_that_the_config_names(tokenizer):
+    codec = TINY | {"code": {"kind": "moving", "size": 24, "width": 4, "decay": 0.9}}
+    model = vq(tokenizer, codec=codec, image_size=(8, 16))
+    seq = packed(model)
+    params = jax.jit(partial(model.init, method="predict"))(jax.random.key(0), seq)["params"]
+    tx = optimizer(Experiment.load("configs/tokenizer/shapes.py:moving").config.optimizer)
+    updates, _ = tx.update(descent(model, params, seq), tx.init(params), params)
+    after = optax.apply_updates(params, updates)["codec"]["quantiser"]
+    pixels = model.family.codec.decode({}, seq.streams["image"].values.reshape(2, 2, 4, -1))
+    codes = NetworkCodec(model.codec).encode(params["codec"], pixels)
+    np.testing.assert_allclose(after["counts"], 0.9 + 0.1 * np.bincount(codes.ravel(), minlength=24), rtol=1e-5)
+    assert len(np.unique(codes)) > 2
 
 
 def test_the_model_predicts_what_its_codec_reconstructs(model):
