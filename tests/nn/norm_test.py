@@ -127,7 +127,7 @@ def test_the_epsilon_of_a_layer_norm_must_be_said():
 
 def test_fixed_norm_is_batch_norm_after_training():
     reference = torch.nn.BatchNorm1d(C).eval()
-    scale, bias, mean = draw(C), draw(C), draw(C)
+    scale, bias, mean = draw(C), draw(C), small(C)
     variance = 1e-5 * (1 + np.abs(draw(C)))  # of the size of epsilon
     values = {"weight": scale, "bias": bias, "running_mean": mean, "running_var": variance}
     reference.load_state_dict({k: torch.tensor(v) for k, v in values.items()}, strict=False)
@@ -135,4 +135,4 @@ def test_fixed_norm_is_batch_norm_after_training():
     x = mean + small(B * T, C)
     with torch.no_grad():
         want = reference(torch.tensor(x)).numpy()
-    np.testing.assert_allclose(FixedNorm(1e-5).apply({"params": params}, x), want, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(FixedNorm(1e-5).apply({"params": params}, jnp.asarray(x)), want, rtol=1e-4, atol=1e-4)
