@@ -2,6 +2,7 @@ r"""The image tokenizer of the shapes world: 32 px pictures as 8 x 8 codes of 51
 
   ujx train --config configs/tokenizer/shapes.py --workdir runs/tokenizer
   smoke:  --config configs/tokenizer/shapes.py:debug
+  other quantisers of as many bits:  --config configs/tokenizer/shapes.py:scalar (or moving, residual ...)
 
 Expect from one run of this file (2500 steps, seed 0; 512 scenes a line, none of them trained on as such):
 
@@ -29,6 +30,15 @@ from unified_jax.evals import reconstruction
 from unified_jax.models.vq import vq
 from unified_jax.objectives.reconstruct import Reconstruct
 
+CODES = {  # the variants: nine bits for each place, whatever the quantiser
+    "nearest": dict(kind="nearest", size=512, width=8, entropy=0.001),
+    "moving": dict(kind="moving", size=512, width=8, below=0.1),
+    "lookup_free": dict(kind="lookup_free", width=9),
+    "spherical": dict(kind="spherical", width=9),
+    "scalar": dict(kind="scalar", levels=(8, 8, 8)),
+    "residual": dict(kind="residual", depth=3, stage=dict(kind="nearest", size=8, width=8, measure="unchanged")),
+}
+
 
 def get_config(arg=None):
     c = common.base()
@@ -37,19 +47,26 @@ def get_config(arg=None):
     c.optimizer = common.adamw(3e-3)
     c.tokenizer.vocab = 300  # nothing reads the text
     c.model = dict(
-        codec=dict(patch=2, width=32, multipliers=(1, 2), depth=1, codes=512, code_dim=8, entropy=0.001),
+        codec=dict(
+            patch=2,
+            width=32,
+            multipliers=(1, 2),
+            depth=1,
+            code=dict(CODES.get(arg, CODES["nearest"])),
+        ),
         image_size=(32, 32),
     )
     c.tasks = {"caption/4": 1.0}
     c.packing.rows, c.packing.null_rate = 16, 0.0
     c.packing.layouts = (common.layout(64, image=64),)  # one picture to a row: (32 / 4) ** 2 codes
     c.test_size = 512
+    c.optimizer.averaged = "codec/quantiser/.*" if arg == "moving" else ""
     if arg == "debug":
         c.steps, c.log_every, c.test_size = 4, 1, 4
-        c.model.codec.update(width=8, codes=32)
+        c.model.codec.width, c.model.codec.code.size = 8, 32
         c.packing.rows = 8
-    elif arg is not None:
-        raise ValueError(f"configs/tokenizer/shapes.py: unknown variant {arg!r}; there is 'debug'")
+    elif arg not in (None, *CODES):
+        raise ValueError(f"configs/tokenizer/shapes.py: unknown variant {arg!r}; there are debug, {', '.join(CODES)}")
     return c
 
 

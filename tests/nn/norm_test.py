@@ -12,7 +12,7 @@ from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
 
-from unified_jax.nn.norm import LayerNorm, RMSNorm
+from unified_jax.nn.norm import FixedNorm, LayerNorm, RMSNorm
 
 B, T, H, C = 2, 3, 4, 16
 RNG = np.random.default_rng(0)
@@ -123,3 +123,16 @@ def test_in_bfloat16_the_published_orders_differ_by_one_rounding(reference, offs
 def test_the_epsilon_of_a_layer_norm_must_be_said():
     with pytest.raises(TypeError, match="epsilon"):
         LayerNorm()
+
+
+def test_fixed_norm_is_batch_norm_after_training():
+    reference = torch.nn.BatchNorm1d(C).eval()
+    scale, bias, mean = draw(C), draw(C), small(C)
+    variance = 1e-5 * (1 + np.abs(draw(C)))  # of the size of epsilon
+    values = {"weight": scale, "bias": bias, "running_mean": mean, "running_var": variance}
+    reference.load_state_dict({k: torch.tensor(v) for k, v in values.items()}, strict=False)
+    params = {"scale": scale, "bias": bias, "mean": mean, "variance": variance}
+    x = mean + small(B * T, C)
+    with torch.no_grad():
+        want = reference(torch.tensor(x)).numpy()
+    np.testing.assert_allclose(FixedNorm(1e-5).apply({"params": params}, jnp.asarray(x)), want, rtol=1e-4, atol=1e-4)

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from unified_jax.codecs.vq import VectorQuantised, VqCodec
+from unified_jax.codecs.network import NetworkCodec
+from unified_jax.codecs.vq import VectorQuantised
 from unified_jax.data.document import Image
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
@@ -43,7 +44,9 @@ def chameleon(
     codec = dict(codec or {})
     arguments = {"width": width, "codec": codec, "image_size": image_size, **body}
     module, first, dtype = VectorQuantised(**codec), tokenizer.vocab, body.get("dtype", "float32")
-    vq, special = VqCodec(module), tokenizer.special
+    vq, special = NetworkCodec(module), tokenizer.special
+    if vq.shape:
+        raise ValueError(f"chameleon writes one code for each place; codec.code gives {vq.shape[0]}")
     grid = vq.grid(*image_size)
     text = Tokens(first + module.codes, width, multiplier=width**0.5, dtype=dtype)
     return Model(

@@ -62,6 +62,10 @@ COMPONENTS: dict[str, str] = {
     "siglip_vision_model": "unified_jax.models.encoders.siglip.siglip_vision",
     "t5": "unified_jax.models.encoders.t5.t5",
     "umt5": "unified_jax.models.encoders.t5.umt5",
+    "VQModel": "unified_jax.models.codecs.vq_model.vq_model",
+    "chameleon_vqgan": "unified_jax.models.codecs.vqgan.chameleon_vqgan",
+    "emu3_vqgan": "unified_jax.models.codecs.emu3.emu3_vqgan",
+    "janus_vqgan": "unified_jax.models.codecs.vqgan.janus_vqgan",
 }
 
 Place = Callable[[Any], Any]  # shapes of a parameter tree -> the same with shardings
