@@ -27,9 +27,10 @@ import numpy as np
 from flax import struct
 
 from unified_jax.codecs.base import whole_grid
+from unified_jax.codecs.ladder import Decoder, Encoder
 from unified_jax.codecs.patch import Patches
 from unified_jax.core.types import AnyArray, Array, DTypeLike, Float, Int, Leaf, PRNGKeyArray
-from unified_jax.nn.conv import Attention, Conv, Downsample, GroupNorm, ResBlock, Upsample
+from unified_jax.nn.conv import Attention, GroupNorm
 from unified_jax.nn.dense import Dense
 from unified_jax.nn.norm import RMSNorm
 
@@ -74,59 +75,6 @@ class Quantiser(nn.Module):
         return unit(self.codebook)[codes]
 
 
-class Encoder(nn.Module):
-    """Pictures -> features [B h w D]: the patches of the first grid, ResBlocks and a halving per level, attention.
-
-    multipliers: width of each level in units of ``width``; sides shrink by patch * 2 ** (levels - 1) in all.
-    """
-
-    patch: int
-    width: int
-    multipliers: tuple[int, ...]
-    depth: int
-    norm: Callable[..., nn.Module]
-    attention: int = 0
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w D"]:
-        x = Conv(self.width * self.multipliers[0], dtype=self.dtype, name="in")(Patches(self.patch).encode({}, pixels))
-        for level, multiplier in enumerate(self.multipliers):
-            if level:
-                x = Downsample(dtype=self.dtype, name=f"down_{level}")(x)
-            for i in range(self.depth):
-                x = ResBlock(self.width * multiplier, self.norm, self.dtype, name=f"level_{level}_block_{i}")(x)
-        for i in range(self.attention):
-            x = Attention(self.norm, self.dtype, name=f"attention_{i}")(x)
-        return jax.nn.silu(self.norm(name="norm")(x))
-
-
-class Decoder(nn.Module):
-    """The ladder of ``Encoder`` climbed back: features [B h w C] -> pictures."""
-
-    patch: int
-    width: int
-    multipliers: tuple[int, ...]
-    depth: int
-    norm: Callable[..., nn.Module]
-    attention: int = 0
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, features: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
-        x = Conv(self.width * self.multipliers[-1], dtype=self.dtype, name="in")(features)
-        for i in range(self.attention):
-            x = Attention(self.norm, self.dtype, name=f"attention_{i}")(x)
-        for level, multiplier in reversed(list(enumerate(self.multipliers))):
-            for i in range(self.depth):
-                x = ResBlock(self.width * multiplier, self.norm, self.dtype, name=f"level_{level}_block_{i}")(x)
-            if level:
-                x = Upsample(dtype=self.dtype, name=f"up_{level}")(x)
-        x = jax.nn.silu(self.norm(name="norm")(x))
-        x = Conv(3 * self.patch**2, dtype=self.dtype, name="out")(x)
-        return Patches(self.patch).decode({}, x.astype(jnp.float32))
-
-
 class VectorQuantised(nn.Module):
     """Encoder, codebook and decoder.
 
@@ -157,12 +105,12 @@ class VectorQuantised(nn.Module):
 
     def setup(self):
         norm = RMSNorm if self.groups is None else partial(GroupNorm, self.groups)
-        sizes = dict(width=self.width, multipliers=self.multipliers, depth=self.depth)
-        sizes |= dict(norm=norm, attention=self.attention, dtype=self.dtype)
-        self.encoder = Encoder(self.patch, **sizes)
+        sizes = dict(widths=tuple(self.width * m for m in self.multipliers), depth=self.depth, norm=norm)
+        sizes |= dict(middle=(Attention,) * self.attention, dtype=self.dtype)
+        self.encoder = Encoder(**sizes)
         self.to_code = Dense(self.code_dim, use_bias=True, dtype=self.dtype)
         self.quantiser = Quantiser(self.codes, self.code_dim, self.commitment, self.entropy)
-        self.decoder = Decoder(self.patch, **sizes)
+        self.decoder = Decoder(out=3 * self.patch**2, **sizes)
 
     @property
     def factor(self) -> int:
@@ -172,7 +120,7 @@ class VectorQuantised(nn.Module):
     def __call__(self, pixels: Float[Array, "B H W 3"]) -> tuple[Float[Array, "B H W 3"], Quantised]:
         """Pixels in [-1, 1] -> their reconstruction, and what the codebook made of them, [B h w ...]."""
         quantised = self._quantise(pixels)
-        return self.decoder(quantised.vectors), quantised
+        return self._decode(quantised.vectors), quantised
 
     def encode(self, pixels: Float[Array, "B H W 3"]) -> Int[Array, "B h w"]:
         """Pixels in [-1, 1] -> codes."""
@@ -180,11 +128,14 @@ class VectorQuantised(nn.Module):
 
     def decode(self, codes: Int[Array, "B h w"]) -> Float[Array, "B H W 3"]:
         """Codes -> pixels, nominally in [-1, 1]."""
-        return self.decoder(self.quantiser.lookup(codes))
+        return self._decode(self.quantiser.lookup(codes))
 
     def _quantise(self, pixels: Float[Array, "B H W 3"]) -> Quantised:
         whole_grid(*pixels.shape[1:3], self.factor)
-        return self.quantiser(self.to_code(self.encoder(pixels)))
+        return self.quantiser(self.to_code(self.encoder(Patches(self.patch).encode({}, pixels))))
+
+    def _decode(self, vectors: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
+        return Patches(self.patch).decode({}, self.decoder(vectors).astype(jnp.float32))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -71,34 +71,60 @@ class GroupNorm(nn.Module):
         return jnp.broadcast_to(mean.mean(-1, keepdims=True), mean.shape).reshape(x.shape[0], 1, 1, -1)
 
 
-class ResBlock(nn.Module):
-    """shortcut(x) + conv(silu(norm(conv(silu(norm(x)))))); the shortcut is a 1 x 1 product where the width changes."""
+class SpatialNorm(nn.Module):
+    """norm(x) * scale(z) + shift(z), with a latent z laid over the picture by repetition (MoVQ, arXiv:2209.09002, eq. 4).
 
-    features: int
+    Scale and shift are products at each place, so they are taken on the latent's own grid.
+    """
+
     norm: Callable[..., nn.Module] = GroupNorm
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W D"]:
-        y = Conv(self.features, dtype=self.dtype, name="conv_in")(jax.nn.silu(self.norm(name="norm_in")(x)))
-        y = Conv(self.features, dtype=self.dtype, name="conv_out")(jax.nn.silu(self.norm(name="norm_out")(y)))
-        if x.shape[-1] != self.features:
-            x = Dense(self.features, use_bias=True, dtype=self.dtype, name="shortcut")(x)
+    def __call__(self, x: Float[Array, "B H W C"], z: Float[Array, "B h w D"]) -> Float[Array, "B H W C"]:
+        times = (x.shape[1] // z.shape[1], x.shape[2] // z.shape[2])
+        project = lambda name: Dense(x.shape[-1], use_bias=True, dtype=self.dtype, name=name)(z)
+        return self.norm(name="norm")(x) * enlarge(project("scale"), times) + enlarge(project("shift"), times)
+
+
+class ResBlock(nn.Module):
+    """shortcut(x) + conv(silu(norm(conv(silu(norm(x)))))); the shortcut is a 1 x 1 product where the width changes.
+
+    features: None keeps the width. What is given beside x goes to the norms.
+    """
+
+    features: int | None = None
+    norm: Callable[..., nn.Module] = GroupNorm
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"], *given: Array) -> Float[Array, "B H W D"]:
+        features = self.features or x.shape[-1]
+        y = Conv(features, dtype=self.dtype, name="conv_in")(jax.nn.silu(self.norm(name="norm_in")(x, *given)))
+        y = Conv(features, dtype=self.dtype, name="conv_out")(jax.nn.silu(self.norm(name="norm_out")(y, *given)))
+        if x.shape[-1] != features:
+            x = Dense(features, use_bias=True, dtype=self.dtype, name="shortcut")(x)
         return x + y
 
 
 class Attention(nn.Module):
-    """x + o(attend(q, k, v)), one head over all places of the picture, on normalised input."""
+    """x + o(attend(q, k, v)) over all places of the picture, on normalised input.
+
+    What is given beside x goes to the norm. Raises ValueError when the channels do not divide into heads.
+    """
 
     norm: Callable[..., nn.Module] = GroupNorm
     dtype: DTypeLike = jnp.float32
+    num_heads: int = 1
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+    def __call__(self, x: Float[Array, "B H W C"], *given: Array) -> Float[Array, "B H W C"]:
         batch, height, width, channels = x.shape
-        places = height * width
-        y = self.norm(name="norm")(x).reshape(batch, places, channels)
-        project = lambda name: Dense((1, channels), use_bias=True, dtype=self.dtype, name=name)(y)
+        if channels % self.num_heads:
+            raise ValueError(f"{channels} channels do not divide into {self.num_heads} heads")
+        places, heads = height * width, (self.num_heads, channels // self.num_heads)
+        y = self.norm(name="norm")(x, *given).reshape(batch, places, channels)
+        project = lambda name: Dense(heads, use_bias=True, dtype=self.dtype, name=name)(y)
         out = attend(project("q"), project("k"), project("v"), mask=jnp.ones((batch, places, places), bool))
         return x + Dense(channels, axes=2, use_bias=True, dtype=self.dtype, name="o")(out).reshape(x.shape)
 
@@ -120,6 +146,11 @@ class Upsample(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
-        batch, height, width, channels = x.shape
-        x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
-        return Conv(channels, dtype=self.dtype, name="conv")(x.reshape(batch, 2 * height, 2 * width, channels))
+        return Conv(x.shape[-1], dtype=self.dtype, name="conv")(enlarge(x, (2, 2)))
+
+
+def enlarge(x: Float[Array, "B H W C"], times: tuple[int, int]) -> Float[Array, "B h w C"]:
+    """Every value repeated ``times`` down and across: nearest-neighbour interpolation to a multiple of the sides."""
+    batch, height, width, channels = x.shape
+    x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, times[0], width, times[1], channels))
+    return x.reshape(batch, times[0] * height, times[1] * width, channels)
