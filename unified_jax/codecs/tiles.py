@@ -1,68 +1,84 @@
 """Large pictures and videos through a codec in overlapping tiles of space, so that memory does not grow with the sides.
 
-    y = sum_t w_t run(x_t) / sum_t w_t        w_t falls linearly over the overlap, towards the edges of tile t
+    y = sum_t w_t run(x_t)        sum_t w_t = 1 at every place, w_t falling linearly over the overlap
 
 All tiles have one shape (the last of a row moves inwards instead of shrinking), so one program is compiled, and runs in
-turns. Exact where a codec looks less far than the overlap's weight reaches; what it sees beyond, above all by attention
-over a whole picture, makes the difference from the undivided result.
+turns. Exact where nothing looks beyond its own tile; what a codec sees further off, above all by attention over a whole
+picture, makes the difference from the undivided result.
 """
 
-import itertools
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unified_jax.core.types import Array, Float
+from unified_jax.core.types import Array, Float, Int
 
 
-def in_tiles(
-    run: Callable[[Array], Array], x: Float[Array, "B *grid C"], *, tile: int, overlap: int
-) -> Float[Array, "B *grid D"]:
+def in_tiles(run: Callable[[Array], Any], x: Float[Array, "B *grid C"], *, tile: int, overlap: int) -> Any:
     """``run`` over tiles of ``tile`` x ``tile`` places (the last two axes before the channels), blended.
 
-    run: a tile -> its result, both sides larger or smaller by one factor. overlap: of neighbouring tiles, in places of
-    x. Sides, tile and overlap must be multiples of what the factor takes; a side shorter than ``tile`` is not divided.
-    Raises ValueError for an overlap that leaves no step from tile to tile.
+    run: a tile -> arrays [... h w D] in any structure, both sides larger or smaller by one factor. overlap: of
+    neighbouring tiles, in places of x. Sides, tile and overlap must be multiples of what the factor takes; a side
+    shorter than ``tile`` is not divided. Raises ValueError for an overlap that leaves no step from tile to tile.
     """
     if not 0 <= overlap < tile:
         raise ValueError(f"tiles of {tile} places can overlap by 0 to {tile - 1}, not {overlap}")
-    sides = x.shape[-3:-1]
-    sizes = [min(tile, side) for side in sides]
-    starts = [_starts(side, size, overlap) for side, size in zip(sides, sizes)]
-    made = jax.eval_shape(run, jax.ShapeDtypeStruct((*x.shape[:-3], *sizes, x.shape[-1]), x.dtype))
-    factor = Fraction(made.shape[-2], sizes[1])
-    ramps = [_ramp(int(size * factor), int(overlap * factor)) for size in sizes]
-    weight = np.multiply.outer(*ramps)[..., None]
+    sides = np.array(x.shape[-3:-1])
+    sizes = np.minimum(sides, tile)
+    shape = (*x.shape[:-3], *sizes.tolist(), x.shape[-1])
+    made = jax.eval_shape(run, jax.ShapeDtypeStruct(shape, x.dtype))
+    factor = Fraction(jax.tree.leaves(made)[0].shape[-2], shape[-2])
+    grow = lambda n: n * factor.numerator // factor.denominator
+    corners, weights = _layout(sides, sizes, overlap, grow)
 
-    def add(total: Array, corner: Array) -> tuple[Array, None]:
-        part = run(jax.lax.dynamic_slice(x, _at(corner, x.ndim), (*x.shape[:-3], *sizes, x.shape[-1])))
-        at = _at(corner * factor.numerator // factor.denominator, part.ndim)
-        return jax.lax.dynamic_update_slice(total, jax.lax.dynamic_slice(total, at, part.shape) + part * weight, at), None
+    def add(total: Any, each: tuple[Array, Array]) -> tuple[Any, None]:
+        corner, weight = each
+        part = run(jax.lax.dynamic_slice(x, _start(corner, x.ndim), shape))
+        return jax.tree.map(lambda t, y: _add(t, y * weight[..., None].astype(y.dtype), grow(corner)), total, part), None
 
-    shape = (*made.shape[:-3], *[int(side * factor) for side in sides], made.shape[-1])
-    corners = jnp.asarray(list(itertools.product(*starts)), jnp.int32)
-    total, _ = jax.lax.scan(add, jnp.zeros(shape, made.dtype), corners)
-    covered = [
-        sum(np.pad(ramp, (int(start * factor), int((side - start) * factor) - len(ramp))) for start in begin)
-        for ramp, begin, side in zip(ramps, starts, sides)
-    ]
-    return total / np.multiply.outer(*covered)[..., None]
+    empty = jax.tree.map(lambda y: jnp.zeros((*y.shape[:-3], *map(int, grow(sides)), y.shape[-1]), y.dtype), made)
+    return jax.lax.scan(add, empty, (corners, weights))[0]
 
 
-def _starts(side: int, size: int, overlap: int) -> list[int]:
+def _layout(
+    sides: Int[np.ndarray, "2"], sizes: Int[np.ndarray, "2"], overlap: int, grow: Callable[[Any], Any]
+) -> tuple[Int[np.ndarray, "T 2"], Float[np.ndarray, "T h w"]]:
+    """The corner of every tile in x, and its weights in the result."""
+    rows, columns = (_starts(side, size, overlap) for side, size in zip(sides.tolist(), sizes.tolist()))
+    down, across = (
+        _weights(grow(begin), size=int(grow(size)), overlap=int(grow(overlap)))
+        for begin, size in zip((rows, columns), sizes)
+    )
+    corners = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).reshape(-1, 2)
+    weights = np.einsum("ah,bw->abhw", down, across)
+    return corners.astype(np.int32), weights.reshape(len(corners), *weights.shape[2:])
+
+
+def _starts(side: int, size: int, overlap: int) -> Int[np.ndarray, "T"]:
     """Where the tiles along a side begin; the last one ends where the side does."""
-    return sorted({min(start, side - size) for start in range(0, max(side - overlap, 1), size - overlap)})
+    begin = np.arange(0, max(side - overlap, 1), max(size - overlap, 1))
+    return np.unique(np.minimum(begin, side - size))
 
 
-def _ramp(size: int, overlap: int) -> Float[np.ndarray, "T"]:
-    """Weights along a side of a tile: they rise over the first ``overlap`` places and fall over the last."""
-    place = np.arange(1, size + 1, dtype=np.float32)
-    return np.minimum(1, np.minimum(place, place[::-1]) / (overlap + 1))
+def _weights(starts: Int[np.ndarray, "T"], *, size: int, overlap: int) -> Float[np.ndarray, "T h"]:
+    """Along a side, the weight of each place of each tile: a ramp over the overlap, and at every place 1 in all."""
+    place = np.arange(1, size + 1)
+    ramp = np.minimum(1, np.minimum(place, place[::-1]) / (overlap + 1))
+    covered = np.zeros(starts[-1] + size)
+    for start in starts:
+        covered[start : start + size] += ramp
+    return np.stack([ramp / covered[start : start + size] for start in starts]).astype(np.float32)
 
 
-def _at(corner: Array, rank: int) -> tuple[Array | int, ...]:
+def _add(total: Array, part: Array, corner: Array) -> Array:
+    at = _start(corner, part.ndim)
+    return jax.lax.dynamic_update_slice(total, jax.lax.dynamic_slice(total, at, part.shape) + part, at)
+
+
+def _start(corner: Array, rank: int) -> tuple[Array | int, ...]:
     """A corner in rows and columns as the start of a slice of an array of this rank, channels last."""
     return (*[0] * (rank - 3), corner[0], corner[1], 0)

@@ -49,7 +49,10 @@ DECODERS = {
 }
 
 # Published pieces of larger systems: by the _class_name of diffusers, or the model_type of transformers.
-COMPONENTS: dict[str, str] = {}
+COMPONENTS = {
+    "AutoencoderKLQwenImage": "unified_jax.models.codecs.wan.qwen_image",
+    "AutoencoderKLWan": "unified_jax.models.codecs.wan.wan",
+}
 
 Place = Callable[[Any], Any]  # shapes of a parameter tree -> the same with shardings
 

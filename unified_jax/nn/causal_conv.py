@@ -35,7 +35,7 @@ class CausalConv(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B F H W C"], before: Float[Array, "B f H W C"] | None = None
+        self, x: Float[Array, "B F H W C"], before: Float[Array, "B past H W C"] | None = None
     ) -> Float[Array, "B f H W D"]:
         """before: the frames - stride frames ahead of x; unless given, those remembered, and else zeros."""
         shape = (self.frames, self.size, self.size, x.shape[-1], self.features)
