@@ -37,6 +37,7 @@ def adamw(learning_rate: float = 1e-3) -> ConfigDict:
             b2=0.95,
             clip=1.0,
             freeze="",
+            averaged="",
         )
     )
 

@@ -37,7 +37,13 @@ def get_config(arg=None):
     c.optimizer = common.adamw(3e-3)
     c.tokenizer.vocab = 300  # nothing reads the text
     c.model = dict(
-        codec=dict(patch=2, width=32, multipliers=(1, 2), depth=1, codes=512, code_dim=8, entropy=0.001),
+        codec=dict(
+            patch=2,
+            width=32,
+            multipliers=(1, 2),
+            depth=1,
+            code=dict(kind="nearest", size=512, width=8, entropy=0.001),
+        ),
         image_size=(32, 32),
     )
     c.tasks = {"caption/4": 1.0}
@@ -46,7 +52,7 @@ def get_config(arg=None):
     c.test_size = 512
     if arg == "debug":
         c.steps, c.log_every, c.test_size = 4, 1, 4
-        c.model.codec.update(width=8, codes=32)
+        c.model.codec.width, c.model.codec.code.size = 8, 32
         c.packing.rows = 8
     elif arg is not None:
         raise ValueError(f"configs/tokenizer/shapes.py: unknown variant {arg!r}; there is 'debug'")

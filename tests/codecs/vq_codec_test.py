@@ -7,15 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unified_jax.codecs import vq as codec_file
-from unified_jax.codecs.vq import Quantiser, VectorQuantised, VqCodec, codebook_use, unit
+from unified_jax.codecs import network
+from unified_jax.codecs.network import NetworkCodec
+from unified_jax.codecs.vq import VectorQuantised
 from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.pack import Layout, pack
 from unified_jax.models.vq import vq
 from unified_jax.objectives.reconstruct import Reconstruct
 from unified_jax.objectives.total import losses, total
 
-TINY = dict(patch=2, width=8, multipliers=(1, 2), depth=1, codes=24, code_dim=4)
+TINY = dict(patch=2, width=8, multipliers=(1, 2), depth=1, code=dict(kind="nearest", size=24, width=4))
 
 
 def pictures(n: int, height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -26,7 +27,7 @@ def pictures(n: int, height: int, width: int, seed: int = 0) -> np.ndarray:
 def trained():
     """A tiny codec and its (random) parameters."""
     module = VectorQuantised(**TINY)
-    return VqCodec(module), jax.jit(module.init)(jax.random.key(0), pictures(1, 8, 8))["params"]
+    return NetworkCodec(module), jax.jit(module.init)(jax.random.key(0), pictures(1, 8, 8))["params"]
 
 
 @pytest.mark.parametrize("n,height,width", [(1, 8, 8), (3, 8, 16), (5, 12, 4)])
@@ -34,14 +35,14 @@ def test_codes_are_a_grid_of_integers_in_range_and_decode_to_the_same_size(train
     codec, params = trained
     codes = codec.encode(params, pictures(n, height, width))
     assert codes.shape == (n, *codec.grid(height, width), *codec.shape) and codes.dtype == codec.dtype
-    assert 0 <= codes.min() and codes.max() < TINY["codes"]
+    assert 0 <= codes.min() and codes.max() < 24
     pixels = codec.decode(params, codes)
     assert pixels.shape == (n, height, width, 3) and np.isfinite(pixels).all()
 
 
 def test_pictures_do_not_depend_on_the_batch_they_come_in(trained, monkeypatch):
     codec, params = trained
-    monkeypatch.setattr(codec_file, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(network, "PIXELS_AT_ONCE", 4 * 8 * 8 + 10)
     batch = pictures(7, 8, 8)
     together = codec.encode(params, batch)
     for picture, codes in zip(batch, together):
@@ -68,8 +69,21 @@ def test_group_norm_and_attention_build_the_published_kind(change):
     assert quantised.codes.shape == (1, 8 // module.factor, 16 // module.factor)
 
 
+def test_a_quantiser_of_several_codes_a_place_needs_a_codec_that_says_so():
+    code = {"kind": "residual", "depth": 3, "stage": {"kind": "nearest", "size": 6, "width": 4, "measure": "unchanged"}}
+    module = VectorQuantised(**TINY | {"code": code})
+    params = NetworkCodec(module).init(jax.random.key(0))
+    with pytest.raises(ValueError, match=r"\(1, 2, 4, 3\), where \(1, 2, 4\) is needed"):
+        NetworkCodec(module).encode(params, pictures(1, 8, 16))
+    codec = NetworkCodec(module, shape=(3,))
+    codes = codec.encode(params, pictures(1, 8, 16))
+    assert codes.shape == (1, 2, 4, 3) and codec.decode(params, codes).shape == (1, 8, 16, 3)
+
+
 def test_sizes_read_from_json_build_the_same_module():
-    assert hash(VectorQuantised(multipliers=[1, 2])) == hash(VectorQuantised(multipliers=(1, 2)))
+    code = {"kind": "scalar", "levels": [5, 5]}
+    listed, tupled = (VectorQuantised(multipliers=m, code=code) for m in ([1, 2], (1, 2)))
+    assert listed == tupled and hash(listed) == hash(tupled) and listed.codes == 25
 
 
 @pytest.mark.parametrize("height,width", [(10, 8), (8, 2)])
@@ -85,75 +99,6 @@ def test_missing_parameters_and_codes_outside_the_book_are_refused(trained):
         codec.encode({}, pictures(1, 8, 8))
     with pytest.raises(ValueError, match="0 to 23, found 0 to 24"):
         codec.decode(params, np.array([[[0, 24]]]))
-
-
-# The quantiser by itself.
-
-
-@pytest.fixture
-def quantiser(getkey):
-    """A quantiser without its entropy term, its parameters, and latents."""
-    module = Quantiser(size=6, width=3, commitment=0.5, entropy=0.0)
-    latents = jax.random.normal(getkey(), (2, 5, 3))
-    return module, module.init(getkey(), latents), latents
-
-
-def test_the_nearest_unit_vector_is_chosen(quantiser):
-    module, params, latents = quantiser
-    found = module.apply(params, latents)
-    vectors, z = unit(params["params"]["codebook"]), unit(latents)
-    distance = jnp.square(z[..., None, :] - vectors).sum(-1)
-    np.testing.assert_array_equal(found.codes, distance.argmin(-1))
-    np.testing.assert_allclose(found.vectors, vectors[found.codes], atol=1e-6)
-    np.testing.assert_allclose(found.penalty, 1.5 * distance.min(-1) / 3, rtol=1e-5)
-    np.testing.assert_allclose(module.apply(params, found.codes, method="lookup"), found.vectors, atol=1e-6)
-
-
-def test_the_gradient_passes_the_choice_as_if_it_were_not_there(quantiser, getkey):
-    module, params, latents = quantiser
-    direction = jax.random.normal(getkey(), latents.shape)
-    through = jax.jit(jax.grad(lambda p, x: (module.apply(p, x).vectors * direction).sum(), argnums=(0, 1)))(
-        params, latents
-    )
-    np.testing.assert_allclose(through[1], jax.grad(lambda x: (unit(x) * direction).sum())(latents), atol=1e-6)
-    assert not jnp.any(through[0]["params"]["codebook"])  # vectors learn from the penalty alone
-
-
-def test_the_penalty_pulls_vectors_and_latents_towards_each_other(quantiser):
-    module, params, latents = quantiser
-    codes = module.apply(params, latents).codes
-
-    def expected(params, latents):
-        z, e = unit(latents), unit(params["params"]["codebook"])[codes]
-        fixed = jax.lax.stop_gradient
-        return (jnp.square(e - fixed(z)) + 0.5 * jnp.square(fixed(e) - z)).mean(-1).sum()
-
-    found = jax.jit(jax.grad(lambda p, x: module.apply(p, x).penalty.sum(), argnums=(0, 1)))(params, latents)
-    wanted = jax.jit(jax.grad(expected, argnums=(0, 1)))(params, latents)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found, wanted)
-
-
-@pytest.mark.parametrize("entropy,reached", [(0.0, False), (0.1, True)])
-def test_only_entropy_reaches_codes_that_nothing_chose(entropy, reached, getkey):
-    latents = jnp.ones((4, 3)) + 0.1 * jax.random.normal(getkey(), (4, 3))
-    module = Quantiser(size=6, width=3, entropy=entropy)
-    params = module.init(jax.random.key(1), latents)
-    dead = np.setdiff1d(np.arange(6), module.apply(params, latents).codes)
-    gradient = jax.jit(jax.grad(lambda p: module.apply(p, latents).penalty.mean()))(params)["params"]["codebook"]
-    assert len(dead) and bool(jnp.abs(gradient[dead]).sum() > 0) == reached
-
-
-def test_entropy_term_is_the_information_of_a_code_about_its_entry():
-    logits = jnp.log(jnp.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
-    p = np.exp(logits)
-    h = lambda p: -(p * np.log(p)).sum(-1)
-    np.testing.assert_allclose(codec_file._information(logits).mean(), h(p.mean(0)) - h(p).mean(), rtol=1e-5)
-
-
-def test_codebook_use():
-    even, one = codebook_use(jnp.arange(8) % 4, size=8), codebook_use(jnp.zeros(5, int), size=8)
-    np.testing.assert_allclose([even.usage, even.perplexity], [0.5, 4.0], rtol=1e-6)
-    np.testing.assert_allclose([one.usage, one.perplexity], [1 / 8, 1.0], rtol=1e-6)
 
 
 # As a model.
@@ -193,7 +138,7 @@ def test_the_model_predicts_what_its_codec_reconstructs(model):
     params = jax.jit(partial(model.init, method="predict"))(jax.random.key(0), seq)["params"]
     found = jax.jit(partial(model.apply, method="predict"))({"params": params}, seq)["image"]
     grid = seq.streams["image"].values.reshape(2, 2, 4, -1)
-    codec, pixels = VqCodec(model.codec), model.family.codec.decode({}, grid)
+    codec, pixels = NetworkCodec(model.codec), model.family.codec.decode({}, grid)
     again = codec.decode(params["codec"], codec.encode(params["codec"], pixels))
     np.testing.assert_allclose(model.family.codec.decode({}, found.values.reshape(grid.shape)), again, atol=1e-5)
 

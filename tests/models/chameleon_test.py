@@ -14,7 +14,7 @@ from unified_jax.objectives.next_token import NextToken
 from unified_jax.objectives.total import losses, total
 from unified_jax.sampling.generate import generate
 
-CODEC = dict(patch=2, width=8, multipliers=(1, 2), depth=1, codes=24, code_dim=4)
+CODEC = dict(patch=2, width=8, multipliers=(1, 2), depth=1, code=dict(kind="nearest", size=24, width=4))
 GRID, LENGTH = (2, 3), 6  # of 8 x 12 pictures
 
 
@@ -46,7 +46,7 @@ def batch(model, params, documents, slots: int = 40):
 def test_a_picture_to_draw_is_written_as_in_the_paper(model, params, tokenizer):
     special, text = tokenizer.special, tokenizer.encode("a red circle")
     codes = model.family.encode([DRAWING], params)[0][1].values
-    assert codes.shape == GRID and codes.dtype == np.int32 and 0 <= codes.min() and codes.max() < CODEC["codes"]
+    assert codes.shape == GRID and codes.dtype == np.int32 and 0 <= codes.min() and codes.max() < 24
     seq = batch(model, params, [DRAWING])
     ids = [special["<bos>"], *text, special["<turn>"], special["<boi>"], *(codes.ravel() + tokenizer.vocab)]
     entries, n = seq.streams["text"], len(ids)
@@ -77,7 +77,7 @@ def test_a_blank_picture_is_one_span_to_fill_with_codes_alone(model, tokenizer):
     *_, blank = model.family.plan([Text("a red circle"), Image(target=True)])
     fill = model.family.fills[blank.fill]
     assert blank.sizes() == {"text": LENGTH} and blank.attend == "causal"
-    assert fill.length == LENGTH and fill.allowed == (tokenizer.vocab, tokenizer.vocab + CODEC["codes"])
+    assert fill.length == LENGTH and fill.allowed == (tokenizer.vocab, tokenizer.vocab + 24)
     assert model.family.fills["text"].allowed == (0, tokenizer.vocab)
 
 
@@ -116,7 +116,7 @@ def test_the_answer_depends_on_the_picture(model, params):
 def test_generation_draws_a_picture_of_codes(model, params):
     image = generate(model, params, DRAWING.prompt())[1]
     assert image.pixels.shape == (8, 12, 3) and image.values.shape == GRID
-    assert 0 <= image.values.min() and image.values.max() < CODEC["codes"]
+    assert 0 <= image.values.min() and image.values.max() < 24
 
 
 def test_pictures_that_do_not_divide_into_codes_are_refused(model, params):

@@ -1,7 +1,6 @@
 """The published continuous codecs that are compared with diffusers: a small random model each, every option in use."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import diffusers
@@ -15,12 +14,16 @@ CLIPS = ((2, 1, 16, 16), (1, 9, 24, 16))
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """name: of the row. model: class of diffusers. shapes: of the inputs, [B H W] or [B F H W], in pixels."""
+    """name: of the row. model: class of diffusers. shapes: of the inputs, [B H W] or [B F H W], in pixels. parts: how
+    many arrays of latents the encoder gives (mean and log-variance, or just latents). full: published sizes.
+    """
 
     name: str
     model: type
     options: dict[str, Any]
     shapes: tuple[tuple[int, ...], ...]
+    parts: int = 2
+    full: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def reference(self) -> torch.nn.Module:
         """The model in float32: what is constant at first is moved off it, the rest keeps the size of its inputs."""

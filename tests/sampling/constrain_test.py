@@ -32,7 +32,7 @@ def test_rows_with_different_fills_at_different_positions_are_masked_each_by_its
 
 
 def test_pictures_with_forced_row_ends_and_texts_are_written_side_by_side(tokenizer):
-    codec = dict(patch=2, width=8, multipliers=(1, 2), depth=1, codes=24, code_dim=4)
+    codec = dict(patch=2, width=8, multipliers=(1, 2), depth=1, code=dict(kind="nearest", size=24, width=4))
     model = chameleon(tokenizer, width=16, depth=1, num_heads=2, hidden=16, codec=codec, image_size=(8, 12))
     params, special, first = parameters(model, jax.random.key(0)), tokenizer.special, tokenizer.vocab
     codes = (first, first + 24)

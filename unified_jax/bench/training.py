@@ -26,7 +26,9 @@ from unified_jax.train.state import create
 from unified_jax.train.step import train_step
 
 # Plain AdamW with clipping; the peers are given the same values.
-ADAMW = SimpleNamespace(name="adamw", learning_rate=1e-3, weight_decay=0.0, b1=0.9, b2=0.95, clip=1.0, freeze="")
+ADAMW = SimpleNamespace(
+    name="adamw", learning_rate=1e-3, weight_decay=0.0, b1=0.9, b2=0.95, clip=1.0, freeze="", averaged=""
+)
 
 
 def text(*, folder: Path, config: Mapping[str, Any], rows: int, length: int) -> Contender:

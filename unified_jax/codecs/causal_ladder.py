@@ -26,7 +26,8 @@ VideoBlock = partial(ResBlock, conv=CausalConv)
 class CausalLadder(Ladder):
     """What both ways share, beside the fields of ``Ladder``.
 
-    steps: the pieces between each level and the next coarser one, in the order they go down; climbing runs them backwards.
+    steps: the pieces between each level and the next coarser one, in the order of going down; going up runs them
+    backwards.
     bridges: of every level, what is added around its ResBlocks and the step after them; None, or no entry, for nothing.
     """
 

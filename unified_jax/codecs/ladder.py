@@ -39,6 +39,11 @@ class Ladder(nn.Module):
     dtype: DTypeLike = jnp.float32
     conv: Piece = Conv
 
+    @property
+    def factor(self) -> int:
+        """The finest grid's places per one of the coarsest, along a side."""
+        return 2 ** (len(self.widths) - 1)
+
     def run_level(self, x: Float[Array, "B *grid C"], level: int, *given: Array) -> Float[Array, "B *grid D"]:
         """The ResBlocks of a level, and attention where it has some."""
         for i in range(self.depth):

@@ -9,6 +9,7 @@ picture, makes the difference from the undivided result.
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import jax
@@ -38,7 +39,8 @@ def in_tiles(run: Callable[[Array], Any], x: Float[Array, "B *grid C"], *, tile:
     def add(total: Any, each: tuple[Array, Array]) -> tuple[Any, None]:
         corner, weight = each
         part = run(jax.lax.dynamic_slice(x, _start(corner, x.ndim), shape))
-        return jax.tree.map(lambda t, y: _add(t, y * weight[..., None].astype(y.dtype), grow(corner)), total, part), None
+        part = jax.tree.map(lambda y: y * weight[..., None].astype(y.dtype), part)
+        return jax.tree.map(partial(_add, corner=grow(corner)), total, part), None
 
     empty = jax.tree.map(lambda y: jnp.zeros((*y.shape[:-3], *map(int, grow(sides)), y.shape[-1]), y.dtype), made)
     return jax.lax.scan(add, empty, (corners, weights))[0]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unified_jax.codecs.base import to_float, to_uint8
-from unified_jax.codecs.vq import VqCodec
+from unified_jax.codecs.network import NetworkCodec
 from unified_jax.core.types import PRNGKeyArray
 from unified_jax.data.document import Document, Image
 from unified_jax.data.guard import Source
@@ -39,7 +39,7 @@ def reconstruct(model: Any, params: Any, documents: Sequence[Document], *, rng: 
 
     model: one with a ``codec`` module, its parameters under "codec". Pictures are all of one size. rng: not used.
     """
-    codec, weights = VqCodec(model.codec), params["codec"]
+    codec, weights = NetworkCodec(model.codec), params["codec"]
     codes = codec.encode(weights, np.stack([to_float(document[0].pixels) for document in documents]))
     pictures = to_uint8(codec.decode(weights, codes))
     return [Document([d[0], Image(pixels, target=True)], d.info) for d, pixels in zip(documents, pictures)]

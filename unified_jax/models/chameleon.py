@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from unified_jax.codecs.vq import VectorQuantised, VqCodec
+from unified_jax.codecs.network import NetworkCodec
+from unified_jax.codecs.vq import VectorQuantised
 from unified_jax.data.document import Image
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
@@ -43,7 +44,7 @@ def chameleon(
     codec = dict(codec or {})
     arguments = {"width": width, "codec": codec, "image_size": image_size, **body}
     module, first, dtype = VectorQuantised(**codec), tokenizer.vocab, body.get("dtype", "float32")
-    vq = VqCodec(module)
+    vq = NetworkCodec(module)
     grid = vq.grid(*image_size)
     text = Tokens(first + module.codes, width, multiplier=width**0.5, dtype=dtype)
     return Model(

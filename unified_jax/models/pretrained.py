@@ -49,9 +49,13 @@ DECODERS = {
 }
 
 # Published pieces of larger systems: by the _class_name of diffusers, or the model_type of transformers.
-COMPONENTS = {
+COMPONENTS: dict[str, str] = {
     "AutoencoderKLQwenImage": "unified_jax.models.codecs.wan.qwen_image",
     "AutoencoderKLWan": "unified_jax.models.codecs.wan.wan",
+    "VQModel": "unified_jax.models.codecs.vq_model.vq_model",
+    "chameleon_vqgan": "unified_jax.models.codecs.vqgan.chameleon_vqgan",
+    "emu3_vqgan": "unified_jax.models.codecs.emu3.emu3_vqgan",
+    "janus_vqgan": "unified_jax.models.codecs.vqgan.janus_vqgan",
 }
 
 Place = Callable[[Any], Any]  # shapes of a parameter tree -> the same with shardings

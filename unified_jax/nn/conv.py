@@ -79,7 +79,7 @@ class GroupNorm(nn.Module):
 
 
 class SpatialNorm(nn.Module):
-    """norm(x) * scale(z) + shift(z), with a latent z laid over the picture by repetition (MoVQ, arXiv:2209.09002, eq. 4).
+    """norm(x) * scale(z) + shift(z), z a latent laid over the picture by repetition (MoVQ, arXiv:2209.09002).
 
     Scale and shift are products at each place, so they are taken on the latent's own grid.
     """

@@ -66,6 +66,24 @@ class LayerNorm(nn.Module):
         return y.astype(x.dtype)
 
 
+class FixedNorm(nn.Module):
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias, by channel, with statistics that were measured once.
+
+    What batch normalisation (arXiv:1502.03167, section 3.1) is after training: the statistics are parameters here,
+    which come with published weights and are not meant to be trained.
+    """
+
+    epsilon: float
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        weight = lambda name, init: self.param(name, init, x.shape[-1:], jnp.float32)
+        mean, bias = weight("mean", nn.initializers.zeros), weight("bias", nn.initializers.zeros)
+        variance, scale = weight("variance", nn.initializers.ones), weight("scale", nn.initializers.ones)
+        y = (x.astype(jnp.float32) - mean) * jax.lax.rsqrt(variance + self.epsilon)
+        return (y * scale + bias).astype(x.dtype)
+
+
 def _trailing(axes: int) -> tuple[int, ...]:
     return tuple(range(-axes, 0))
 

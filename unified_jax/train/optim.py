@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import partial
 from typing import Any
 
 import jax
@@ -27,8 +28,9 @@ def schedule(c: Any, step: int, steps: int) -> float:
 def optimizer(c: Any) -> optax.GradientTransformation:
     """The chain of clipping and updates at the peak learning rates, with frozen parameters left out.
 
-    c: name ("adamw" | "muon"), learning_rate, warmup, final, weight_decay, b1, b2, clip, freeze; for muon also
-      matrix_learning_rate. ``freeze`` is a regex of parameter paths that get no update.
+    c: name ("adamw" | "muon"), learning_rate, warmup, final, weight_decay, b1, b2, clip, freeze, averaged; for muon
+      also matrix_learning_rate. ``freeze`` is a regex of parameter paths that get no update, ``averaged`` of those that
+      are moving averages, whose gradient is subtracted as it is (``codecs/quantisers/moving.py``).
     Every update is proportional to the learning rates, decay included, so ``schedule`` multiplies it afterwards. With
     muon, weight decay applies to the matrices that it orthogonalises and to no other kernel. Raises ValueError for an
     unknown name.
@@ -49,12 +51,17 @@ def optimizer(c: Any) -> optax.GradientTransformation:
     else:
         raise ValueError(f"unknown optimizer {c.name!r}; choose adamw or muon")
     chain = optax.chain(optax.clip_by_global_norm(c.clip), update) if c.clip else update
-    if not c.freeze:
+    if not c.freeze and not c.averaged:
         return chain
-    label = lambda params: jax.tree_util.tree_map_with_path(
-        lambda path, _: "frozen" if re.fullmatch(c.freeze, path_name(path)) else "trained", params
-    )
-    return optax.multi_transform({"trained": chain, "frozen": optax.set_to_zero()}, label)
+
+    def label(path, _) -> str:
+        name = path_name(path)
+        if re.fullmatch(c.freeze, name):
+            return "frozen"
+        return "averaged" if re.fullmatch(c.averaged, name) else "trained"
+
+    parts = {"trained": chain, "frozen": optax.set_to_zero(), "averaged": optax.scale(-1.0)}
+    return optax.multi_transform(parts, partial(jax.tree_util.tree_map_with_path, label))
 
 
 def _decayed(params: Any) -> Any:

@@ -44,7 +44,7 @@ def _bridged(config: Config, dtype: DTypeLike) -> Component:
 
 def _component(config: Config, dtype: DTypeLike, *, ways: Any, climb: Any, rules: Any) -> Component:
     if config.get("attn_scales"):
-        raise ValueError(f"attn_scales {config['attn_scales']}: only codecs with attention in the middle alone are known")
+        raise ValueError(f"attn_scales {config['attn_scales']}; known is [], attention in the middle alone")
     times, depth, base, channels = _times(config), config["num_res_blocks"], config["base_dim"], config["z_dim"]
     patch, mean, std = config.get("patch_size") or 1, tuple(config["latents_mean"]), tuple(config["latents_std"])
     widths = lambda base: tuple(base * multiple for multiple in config["dim_mult"])

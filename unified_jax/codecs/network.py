@@ -1,0 +1,82 @@
+"""NetworkCodec: the ``Codec`` of a Linen module, for host code: numpy in and out, batches of any size in turns."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from unified_jax.codecs.base import whole_grid
+from unified_jax.core.types import AnyArray, Array, Float, PRNGKeyArray, Shaped
+
+PIXELS_AT_ONCE = 2**18  # in one call of the network, or else one picture; larger batches go through in turns
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkCodec:
+    """The codec of a module that has ``encode``, ``decode``, ``factor`` (pixels per entry along a side), and ``codes``
+    where entries are integers; published ones included. ``params`` is the module's own tree.
+
+    shape, dtype: of an entry. Each turn is padded to a power of two pictures, so that few shapes compile.
+    """
+
+    module: nn.Module
+    shape: tuple[int, ...] = ()
+    dtype: Any = np.int32
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        return whole_grid(height, width, self.module.factor)
+
+    def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
+        return self.module.init(rng, jnp.zeros((1, self.module.factor, self.module.factor, 3)))["params"]
+
+    def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Shaped[np.ndarray, "B h w ..."]:
+        """Raises ValueError when the pictures do not divide into whole entries, there are no parameters, or the module
+        makes other entries than one of ``shape`` at each place.
+        """
+        wanted = (len(pixels), *self.grid(*pixels.shape[1:3]), *self.shape)
+        run = partial(_encode, self.module, _checked(params))
+        values = _in_turns(run, np.asarray(pixels, np.float32), pixels=pixels.shape[1] * pixels.shape[2])
+        if values.shape != wanted:
+            raise ValueError(f"this codec makes values of shape {values.shape}, where {wanted} is needed")
+        return values
+
+    def decode(self, params: Mapping[str, Any], values: Shaped[AnyArray, "B h w ..."]) -> Float[np.ndarray, "B H W 3"]:
+        """Raises ValueError for codes outside the codebook, or when there are no parameters."""
+        values = np.asarray(values, self.dtype)
+        if values.size and values.dtype.kind == "i" and not 0 <= values.min() <= values.max() < self.module.codes:
+            raise ValueError(f"codes must lie in 0 to {self.module.codes - 1}, found {values.min()} to {values.max()}")
+        run = partial(_decode, self.module, _checked(params))
+        return _in_turns(run, values, pixels=values.shape[1] * values.shape[2] * self.module.factor**2)
+
+
+@partial(jax.jit, static_argnums=0)
+def _encode(module: nn.Module, params: Mapping[str, Any], pixels: Array) -> Array:
+    return module.apply({"params": params}, pixels, method="encode")
+
+
+@partial(jax.jit, static_argnums=0)
+def _decode(module: nn.Module, params: Mapping[str, Any], values: Array) -> Array:
+    return module.apply({"params": params}, values, method="decode")
+
+
+def _checked(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not params:
+        raise ValueError('this codec has weights: give a parameter tree that holds them under "codec"')
+    return params
+
+
+def _in_turns(run: Callable[[np.ndarray], Array], batch: np.ndarray, *, pixels: int) -> np.ndarray:
+    """``run`` over a batch of any size, in turns that are padded to a power of two. pixels: of one picture."""
+    most = 1 << max(0, (PIXELS_AT_ONCE // pixels).bit_length() - 1)
+    done = []
+    for start in range(0, max(len(batch), 1), most):
+        part = batch[start : start + most]
+        spare = (1 << max(0, len(part) - 1).bit_length()) - len(part)
+        padded = np.pad(part, [(0, spare)] + [(0, 0)] * (part.ndim - 1))
+        done.append(np.asarray(run(padded))[: len(part)])
+    return np.concatenate(done)

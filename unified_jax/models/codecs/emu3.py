@@ -1,0 +1,76 @@
+"""Emu3's tokenizer of pictures and clips, ``Emu3VQVAE`` (arXiv:2409.18869, section 2.2)."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from unified_jax.codecs.discrete_clip import DiscreteClip, DoubleTime, HalveTime
+from unified_jax.codecs.ladder import Decoder
+from unified_jax.codecs.quantisers.base import unchanged
+from unified_jax.codecs.quantisers.nearest import Nearest
+from unified_jax.core.types import DTypeLike
+from unified_jax.interop.rules import Rule
+from unified_jax.models.codecs.ladder import Names, decoder_rules, encoder_rules
+from unified_jax.models.codecs.vqgan import component, encoder, widths
+from unified_jax.models.published import Component, Config
+from unified_jax.nn.causal_conv import CausalConv
+from unified_jax.nn.conv import Attention, ResBlock, SpatialNorm
+
+NAMES = Names(
+    down="down_block.down.{level}",
+    up="up_block.up.{level}",
+    middle=("middle_block.block_1", "middle_block.attn_1", "middle_block.block_2"),
+    qkvo=("q_proj", "k_proj", "v_proj", "out_proj"),
+    before=lambda name: name.replace("attn.", "attn_norms.").replace("attn_1", "attn_norm"),
+    axes="",
+)
+SKIP = r".*\.num_batches_tracked"  # counts of training steps, which nothing reads
+
+
+def emu3_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
+    """``Emu3VQVAE``. Raises ValueError for a factor in time that is no power of two."""
+    factor, depth, levels = config["temporal_downsample_factor"], config["num_res_blocks"], len(widths(config))
+    times = factor.bit_length() - 1
+    if 2**times != factor:
+        raise ValueError(f"temporal_downsample_factor {factor}; it must be a power of two")
+    attention = partial(Attention, num_heads=config["num_attention_heads"])
+    fields = dict(attention=attention, attended=tuple(config["attn_resolutions"]), dtype=dtype)
+    fields |= dict(middle=(ResBlock, attention, ResBlock))
+    module = DiscreteClip(
+        encoder=encoder(config, **fields),
+        halve=HalveTime(times, depth, dtype),
+        to_code=CausalConv(config["embed_dim"], size=1, dtype=dtype),
+        quantiser=Nearest(config["codebook_size"], config["embed_dim"], measure=unchanged),
+        from_code=CausalConv(config["latent_channels"], size=1, dtype=dtype),
+        double=DoubleTime(times, depth, dtype),
+        decoder=Decoder(widths(config), depth + 1, config["out_channels"], norm=SpatialNorm, **fields),
+    )
+    return component(module, config, rules(levels=levels, depth=depth, times=times), skip=SKIP)
+
+
+def rules(*, levels: int, depth: int, times: int) -> Iterator[Rule]:
+    """The table of names."""
+    yield Rule("quantize.embedding.weight", "quantiser/codebook")
+    yield from encoder_rules(NAMES, levels=levels, depth=depth)
+    yield from decoder_rules(NAMES, levels=levels, depth=depth + 1)
+    yield from causal("quant_conv", "to_code")
+    yield from causal("post_quant_conv", "from_code")
+    for side, ours in (("encoder", "halve"), ("decoder", "double")):
+        for i in range(times):
+            yield from causal(f"{side}.time_conv.{i}.conv", f"{ours}/{ours}_{i}")
+        for i in range(depth):
+            yield from time_block(f"{side}.time_res_stack.{i}", f"{ours}/block_{i}")
+
+
+def causal(name: str, path: str) -> tuple[Rule, Rule]:
+    """Weight and bias of a convolution over time."""
+    weight = Rule(f"{name}.conv.weight", f"{path}/kernel", "o i f h w -> f h w i o")
+    return weight, Rule(f"{name}.conv.bias", f"{path}/bias")
+
+
+def time_block(name: str, path: str) -> Iterator[Rule]:
+    """A ResBlock over time."""
+    statistics = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
+    for place, number in (("in", 1), ("out", 2)):
+        yield from causal(f"{name}.conv{number}", f"{path}/conv_{place}")
+        for theirs, ours in statistics.items():
+            yield Rule(f"{name}.norm{number}.{theirs}", f"{path}/norm_{place}/{ours}")

@@ -1,0 +1,92 @@
+"""The VQGANs of Chameleon (arXiv:2405.09818, section 2.1) and Janus (2410.13848, section 3.1)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from unified_jax.codecs.discrete import Discrete, LadderCodec, LadderTokenizer
+from unified_jax.codecs.ladder import Decoder, Encoder
+from unified_jax.codecs.quantisers.base import unchanged, unit
+from unified_jax.codecs.quantisers.nearest import Nearest
+from unified_jax.core.types import DTypeLike
+from unified_jax.interop.rules import Rule
+from unified_jax.models.codecs.ladder import Names, decoder_rules, encoder_rules, product
+from unified_jax.models.published import Component, Config, Published
+from unified_jax.nn.conv import Attention, ResBlock
+from unified_jax.nn.dense import Dense
+
+WHOLE, WITHOUT = (ResBlock, Attention, ResBlock), (ResBlock, ResBlock)  # middles
+
+CODES = (
+    *product("quant_conv", "to_code"),
+    *product("post_quant_conv", "from_code"),
+    Rule("quantize.embedding.weight", "quantiser/codebook"),
+)
+
+
+def chameleon_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
+    """``ChameleonVQVAE``, which transformers publishes without a decoder. Attention is placed by ``resolution``.
+
+    Raises ValueError for an ``attn_type`` that is not known.
+    """
+    kinds = {"vanilla": WHOLE, None: WITHOUT}
+    if config["attn_type"] not in kinds:
+        raise ValueError(f"attn_type {config['attn_type']!r}; known are 'vanilla' and null")
+    middle, levels = kinds[config["attn_type"]], range(len(config["channel_multiplier"]))
+    sides = [config["resolution"] >> level for level in levels]
+    placed = (config.get("attn_resolutions") or ()) if middle is WHOLE else ()
+    attended = tuple(level for level in levels if sides[level] in placed)
+    module = LadderTokenizer(
+        encoder=encoder(config, attended=attended, middle=middle, dtype=dtype), **codes(config, dtype=dtype)
+    )
+    names = Names() if middle is WHOLE else Names(middle=("mid.block_1", "mid.block_2"))
+    rules = (*CODES, *encoder_rules(names, levels=len(levels), depth=config["num_res_blocks"]))
+    return component(module, config, rules)
+
+
+def janus_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
+    """``JanusVQVAE``: attention at the coarsest level; vectors are put on the unit sphere where codes are read, and
+    only there, which is how transformers computes it.
+    """
+    levels, depth = len(config["channel_multiplier"]), config["num_res_blocks"]
+    attended = (levels - 1,)
+    module = LadderCodec(
+        encoder=encoder(config, attended=attended, dtype=dtype),
+        decoder=Decoder(widths(config), depth + 1, config["out_channels"], attended=attended, dtype=dtype),
+        **codes(config, dtype=dtype, read=unit),
+    )
+    names = Names(up="up.{back}")
+    rules = (
+        *CODES,
+        *encoder_rules(names, levels=levels, depth=depth),
+        *decoder_rules(names, levels=levels, depth=depth + 1),
+    )
+    return component(module, config, rules)
+
+
+def encoder(config: Config, *, dtype: DTypeLike, **fields: Any) -> Encoder:
+    """The encoder of a config in transformers' field names."""
+    out = config["latent_channels"] * (2 if config["double_latent"] else 1)
+    return Encoder(widths(config), config["num_res_blocks"], out, dtype=dtype, **fields)
+
+
+def codes(config: Config, *, dtype: DTypeLike, **fields: Any) -> dict[str, Any]:
+    """What stands between the ladders. fields: of ``Nearest``."""
+    return dict(
+        to_code=Dense(config["embed_dim"], use_bias=True, dtype=dtype),
+        quantiser=Nearest(config["num_embeddings"], config["embed_dim"], measure=unchanged, **fields),
+        from_code=Dense(config["latent_channels"], use_bias=True, dtype=dtype),
+    )
+
+
+def widths(config: Config) -> tuple[int, ...]:
+    """The width of every level."""
+    return tuple(config["base_channels"] * multiplier for multiplier in config["channel_multiplier"])
+
+
+def component(module: Discrete, config: Config, rules: Iterable[Rule], **layout: str) -> Component:
+    """A codec of pictures of any size that divides into whole codes. layout: further fields of ``Published``."""
+    pixels = jax.ShapeDtypeStruct((1, module.factor, module.factor, 3), jnp.float32)
+    return Component(module, (pixels,), Published(config, tuple(rules), **layout))
