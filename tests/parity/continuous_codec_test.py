@@ -1,6 +1,7 @@
 """Published continuous codecs against diffusers: the same random weights, float32, through the published layout."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 from continuous_codecs import CASES, Case, decode, encode
 
 from unified_jax.codecs.posterior import Posterior
-from unified_jax.models.pretrained import from_pretrained, save_pretrained
+from unified_jax.interop import convert
+from unified_jax.models.pretrained import build_component, from_pretrained, save_pretrained
 from unified_jax.models.published import Component
 
 TOLERANCE = 1e-4
@@ -89,6 +91,16 @@ def test_written_back_the_reference_reads_the_same_codec(pair, tmp_path):
     np.testing.assert_array_equal(encode(again, pixels), moments)
     latents = pair.latents(moments)
     np.testing.assert_array_equal(decode(again, latents), decode(pair.reference, latents))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_published_sizes_have_the_published_names_and_shapes(case):
+    with torch.device("meta"):
+        reference = case.model(**case.full)
+    component = build_component(json.loads(reference.to_json_string()))
+    ours = convert.export(component.shapes(), rules=component.published.rules)
+    theirs = {name: tuple(x.shape) for name, x in reference.state_dict().items() if "num_batches" not in name}
+    assert {name: tuple(x.shape) for name, x in ours.items()} == theirs
 
 
 def worst_relative(got: np.ndarray, want: np.ndarray) -> float:

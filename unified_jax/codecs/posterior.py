@@ -1,6 +1,6 @@
 """Posterior: what an autoencoder with a Gaussian prior says of a picture's latents (arXiv:1312.6114, appendix B).
 
-    q(z | x) = N(mean, exp(logvar))        KL(q || N(0, 1)) = 1/2 sum_C (mean^2 + exp(logvar) - 1 - logvar)
+q(z | x) = N(mean, exp(logvar))        KL(q || N(0, 1)) = 1/2 sum_C (mean^2 + exp(logvar) - 1 - logvar)
 """
 
 import dataclasses

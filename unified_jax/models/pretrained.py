@@ -50,6 +50,8 @@ DECODERS = {
 
 # Published pieces of larger systems: by the _class_name of diffusers, or the model_type of transformers.
 COMPONENTS: dict[str, str] = {
+    "AutoencoderDC": "unified_jax.models.codecs.deep.autoencoder_dc",
+    "AutoencoderKL": "unified_jax.models.codecs.kl.autoencoder_kl",
     "AutoencoderKLQwenImage": "unified_jax.models.codecs.wan.qwen_image",
     "AutoencoderKLWan": "unified_jax.models.codecs.wan.wan",
     "VQModel": "unified_jax.models.codecs.vq_model.vq_model",

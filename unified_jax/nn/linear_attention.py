@@ -1,7 +1,7 @@
 """Attention without softmax over the places of a picture, in time linear in their number (arXiv:2205.14756, 3.1).
 
-    out_t = sum_s (relu(q_t) . relu(k_s)) v_s / sum_s relu(q_t) . relu(k_s)
-          = relu(q_t) (sum_s relu(k_s) v_s^T) / relu(q_t) (sum_s relu(k_s))
+out_t = sum_s (relu(q_t) . relu(k_s)) v_s / sum_s relu(q_t) . relu(k_s)
+      = relu(q_t) (sum_s relu(k_s) v_s^T) / relu(q_t) (sum_s relu(k_s))
 """
 
 from collections.abc import Callable

@@ -49,9 +49,7 @@ def _component(config: Config, dtype: DTypeLike, *, ways: Any, climb: Any, rules
     patch, mean, std = config.get("patch_size") or 1, tuple(config["latents_mean"]), tuple(config["latents_std"])
     widths = lambda base: tuple(base * multiple for multiple in config["dim_mult"])
     steps = lambda sides, frames: tuple((sides, frames)[:time] for time in times)
-    encoder = Encoder(
-        widths(base), depth, 2 * channels, steps=steps(HalveSides, HalveFrames), dtype=dtype, **ways[0]
-    )
+    encoder = Encoder(widths(base), depth, 2 * channels, steps=steps(HalveSides, HalveFrames), dtype=dtype, **ways[0])
     decoder = Decoder(
         widths(config.get("decoder_base_dim") or base),
         depth + 1,
