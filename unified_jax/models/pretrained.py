@@ -52,7 +52,7 @@ DECODERS = {
 COMPONENTS: dict[str, str] = {
     "AutoencoderDC": "unified_jax.models.codecs.deep.autoencoder_dc",
     "AutoencoderKL": "unified_jax.models.codecs.kl.autoencoder_kl",
-    "AutoencoderKLQwenImage": "unified_jax.models.codecs.wan.qwen_image",
+    "AutoencoderKLQwenImage": "unified_jax.models.codecs.wan.plain",
     "AutoencoderKLWan": "unified_jax.models.codecs.wan.wan",
     "VQModel": "unified_jax.models.codecs.vq_model.vq_model",
     "chameleon_vqgan": "unified_jax.models.codecs.vqgan.chameleon_vqgan",
@@ -156,7 +156,8 @@ def _from_published(
 
 def _read_published(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:
     rules, source = published.rules, str(checkpoint.path)
-    return convert.load(checkpoint.tensors, shapes, rules=rules, skip=published.skip, source=source)
+    tensors = {published.name_today(name): tensor for name, tensor in checkpoint.tensors.items()}
+    return convert.load(tensors, shapes, rules=rules, skip=published.skip, source=source)
 
 
 def _write_published(path: Path, published: Published, params: Any) -> None:

@@ -23,12 +23,20 @@ class Published:
     """The layout a model was published in: its ``config.json``, and the table of names that leads there and back.
 
     skip: regex of published names that are ignored on purpose. stem: what the files of weights are called.
+    former: parts of names in files of earlier releases, and what they are called since.
     """
 
     config: Mapping[str, Any]
     rules: Sequence[Rule | Copy]
     skip: str = ""
     stem: str = "model"
+    former: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def name_today(self, name: str) -> str:
+        """The name that the table knows for one of a file of whatever release."""
+        for former, today in self.former.items():
+            name = name.replace(former, today)
+        return name
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -19,6 +19,8 @@ from unified_jax.models.published import Component, Config
 from unified_jax.nn.conv import GroupNorm
 from unified_jax.nn.dense import Dense
 
+# Of the attention in the middle, in files older than diffusers 0.17: those of Stable Diffusion 1 and 2.
+FORMER = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 PRODUCTS = (*product("quant_conv", "to_moments"), *product("post_quant_conv", "from_latents"))
 
 
@@ -41,7 +43,7 @@ def autoencoder_kl(config: Config, *, dtype: DTypeLike) -> Component:
         from_latents=products[config.get("use_post_quant_conv", True)](channels),
         scale=read_scale(config),
     )
-    return component(module, config, (*PRODUCTS, *rules(config)), stem="diffusion_pytorch_model")
+    return component(module, config, (*PRODUCTS, *rules(config)), stem="diffusion_pytorch_model", former=FORMER)
 
 
 def read_scale(config: Config) -> Scale:

@@ -86,7 +86,7 @@ def widths(config: Config) -> tuple[int, ...]:
     return tuple(config["base_channels"] * multiplier for multiplier in config["channel_multiplier"])
 
 
-def component(module: Discrete, config: Config, rules: Iterable[Rule], **layout: str) -> Component:
+def component(module: Discrete, config: Config, rules: Iterable[Rule], **layout: Any) -> Component:
     """A codec of pictures of any size that divides into whole codes. layout: further fields of ``Published``."""
     pixels = jax.ShapeDtypeStruct((1, module.factor, module.factor, 3), jnp.float32)
     return Component(module, (pixels,), Published(config, tuple(rules), **layout))

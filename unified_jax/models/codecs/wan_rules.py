@@ -5,7 +5,7 @@ from unified_jax.interop.rules import Rule
 CONV, FRAME, PRODUCT = "o i t h w -> t h w i o", "o i h w -> h w i o", "o i 1 1 1 -> i o"
 
 
-def plain_rules(levels: int, depth: int) -> tuple[Rule, ...]:
+def plain_rules(*, levels: int, depth: int) -> tuple[Rule, ...]:
     """Wan 2.1: the encoder's blocks and steps are one numbered row. depth: ResBlocks of a level of the encoder."""
     down = "encoder.down_blocks"
     rules = []
@@ -19,7 +19,7 @@ def plain_rules(levels: int, depth: int) -> tuple[Rule, ...]:
     return (*rules, *_ENDS)
 
 
-def bridged_rules(levels: int, depth: int) -> tuple[Rule, ...]:
+def bridged_rules(*, levels: int, depth: int) -> tuple[Rule, ...]:
     """Wan 2.2: every level of both ways holds its blocks and its step."""
     rules = []
     for level in range(levels):
