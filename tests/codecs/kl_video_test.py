@@ -65,13 +65,18 @@ def test_chunks_of_time_give_what_the_whole_gives(codec, latents):
 def test_memory_does_not_grow_with_the_frames(codec):
     module, params = codec
 
-    def scratch(run, frames: int) -> int:
-        x = jax.ShapeDtypeStruct(video(module, frames).shape, jnp.float32)
-        memory = jax.jit(partial(run, module)).lower(params, x).compile().memory_analysis()
-        return memory.temp_size_in_bytes - 2 * np.prod(x.shape) * 4  # input and output in order of chunks
+    def growth(run) -> float:
+        """Bytes of scratch for one more frame, in units of the frame's own."""
+        sizes = []
+        for latents in (2, 10):
+            x = jax.ShapeDtypeStruct(video(module, 1 + latents * module.frames).shape, jnp.float32)
+            program = jax.jit(run).lower(params, x).compile()
+            sizes.append(program.memory_analysis().temp_size_in_bytes / (x.size / x.shape[1] * 4))
+        print(run, sizes)
+        return (sizes[1] - sizes[0]) / (8 * module.frames)
 
-    short, long = (scratch(encode_in_chunks, 1 + n * module.frames) for n in (2, 10))
-    assert long < 1.2 * short
+    whole = growth(lambda params, x: module.apply({"params": params}, x, method="encode"))
+    assert growth(partial(encode_in_chunks, module)) < min(4, 0.5 * whole)
 
 
 def test_tiles_of_space_differ_from_the_whole_by_little(codec):
@@ -100,7 +105,7 @@ def test_tiles_and_chunks_go_together(codec):
 
 def test_every_parameter_has_a_gradient(codec):
     module, params = codec
-    pixels = 0.1 * video(module, 1 + module.frames, rows=1, columns=1)
+    pixels = 0.1 * video(module, 1 + module.frames, rows=2, columns=1)
 
     def loss(params):
         posterior = module.apply({"params": params}, pixels, method="encode")
@@ -110,8 +115,8 @@ def test_every_parameter_has_a_gradient(codec):
     grads = jax.jit(jax.grad(loss))(params)
     for path, grad in jax.tree_util.tree_leaves_with_path(grads):
         name = jax.tree_util.keystr(path)
-        if "'middle_1']" in name and ("'k']['bias']" in name or "'q']" in name or "'k']" in name):
-            continue  # one place attends to itself alone
+        if name.endswith("['k']['bias']"):
+            continue  # it moves all scores of a query alike
         assert np.isfinite(grad).all() and np.abs(grad).max() > 0, name
 
 

@@ -52,14 +52,14 @@ def test_videos_are_divided_in_space_alone():
 
 
 def test_memory_does_not_grow_with_the_sides():
-    conv, tile = Conv(32), 16
+    conv, tile = Conv(256), 16
     params = conv.init(jax.random.key(0), jnp.zeros((1, tile, tile, 3)))
     run = lambda x: conv.apply(params, x).mean(-1, keepdims=True)
 
     def scratch(side: int) -> int:
         x = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
         program = jax.jit(lambda x: in_tiles(run, x, tile=tile, overlap=4)).lower(x).compile()
-        return program.memory_analysis().temp_size_in_bytes - 3 * 4 * side * side  # what holds the result itself
+        return program.memory_analysis().temp_size_in_bytes
 
     assert scratch(128) < 1.5 * scratch(32)
 
