@@ -1,5 +1,7 @@
 """Blocks as channels, against torch's pixel shuffles and loops over places."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,13 @@ import torch
 from unified_jax.nn.shuffle import average_channels, from_channels, repeat_channels, to_channels
 
 
-def values(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+def values(*shape: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
 
 
 def test_blocks_of_a_picture_are_channels_in_torchs_order():
     x = values(2, 4, 6, 3)
-    want = torch.nn.functional.pixel_unshuffle(torch.tensor(x).movedim(-1, 1), 2).movedim(1, -1)
+    want = torch.nn.functional.pixel_unshuffle(torch.tensor(np.asarray(x)).movedim(-1, 1), 2).movedim(1, -1)
     np.testing.assert_array_equal(to_channels(x, (2, 2)), want)
     np.testing.assert_array_equal(from_channels(to_channels(x, (2, 2)), (2, 2)), x)
 
@@ -27,7 +29,7 @@ def test_blocks_of_a_video_are_channels_with_frames_before_rows_and_columns():
 
 
 def test_neighbouring_channels_are_averaged_and_repeated():
-    x = np.arange(6.0, dtype=np.float32)[None]
+    x = jnp.arange(6.0)[None]
     np.testing.assert_array_equal(average_channels(x, 3), [[0.5, 2.5, 4.5]])
     np.testing.assert_array_equal(repeat_channels(x[:, :2], 4), [[0, 0, 1, 1]])
 

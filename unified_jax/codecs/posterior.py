@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from unified_jax.core.types import Array, Float, Leaf, PRNGKeyArray
+from unified_jax.core.types import AnyArray, Array, Float, Leaf, PRNGKeyArray
 
 BOUNDS = (-30.0, 20.0)  # of the log-variance, in the published codecs
 
@@ -51,10 +51,10 @@ class Scale:
     mean: float | tuple[float, ...] = 0.0
     std: float | tuple[float, ...] = 1.0
 
-    def standardise(self, latents: Float[Array, "... C"]) -> Float[Array, "... C"]:
+    def standardise(self, latents: Float[AnyArray, "... C"]) -> Float[Array, "... C"]:
         """Latents of the codec -> about zero mean and unit variance."""
         return (latents - jnp.asarray(self.mean)) / jnp.asarray(self.std)
 
-    def restore(self, standard: Float[Array, "... C"]) -> Float[Array, "... C"]:
+    def restore(self, standard: Float[AnyArray, "... C"]) -> Float[Array, "... C"]:
         """The inverse of ``standardise``."""
         return standard * jnp.asarray(self.std) + jnp.asarray(self.mean)
