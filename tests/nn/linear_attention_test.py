@@ -12,7 +12,7 @@ def test_it_is_the_weighted_mean_over_all_pairs(getkey):
     q, k, v = (np.asarray(jax.random.normal(getkey(), (2, 7, 3, 4)), np.float64) for _ in range(3))
     relu = lambda x: np.maximum(x, 0)
     weights = np.einsum("bthc,bshc->bhts", relu(q), relu(k))
-    want = np.einsum("bhts,bshc->bthc", weights / weights.sum(-1, keepdims=True), v)
+    want = np.einsum("bhts,bshc->bthc", weights / np.maximum(weights.sum(-1, keepdims=True), 1e-30), v)
     got = attend_linearly(*(jnp.asarray(x, jnp.float32) for x in (q, k, v)))
     np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-5)
 
