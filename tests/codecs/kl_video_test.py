@@ -23,8 +23,7 @@ SIZES = dict(
 )
 BRIDGED = dict(is_residual=True, patch_size=2, in_channels=12, out_channels=12)
 WHOLE = 1e-5  # of the largest value: what chunks of time may differ from the whole by
-SEAMS = 0.5  # of the root mean square: what tiles of space may, of noise, by random networks with attention
-SEAMS_WITHOUT_ATTENTION = 0.1  # the same, where nothing looks over the whole picture
+SEAMS = 0.25  # of the root mean square: what tiles may, here 0.13 and 0.20, of noise by random networks
 
 
 @pytest.fixture(scope="module", params=[{}, BRIDGED], ids=["plain", "bridged"])
@@ -85,10 +84,8 @@ def test_memory_does_not_grow_with_the_frames(method, in_chunks):
     assert growth(partial(in_chunks, module)) < 3 < whole  # a copy or two of what goes in or comes out, in order
 
 
-@pytest.mark.parametrize("attention,seams", [(1, SEAMS), (0, SEAMS_WITHOUT_ATTENTION)], ids=["attention", "without"])
-def test_tiles_of_space_differ_from_the_whole_by_little(codec, attention, seams):
+def test_tiles_of_space_differ_from_the_whole_by_little(codec):
     module, params = codec
-    params = jax.tree_util.tree_map_with_path(lambda path, x: x * (attention if path[-2].key == "o" else 1), params)
     pixels = video(module, 1 + module.frames, rows=12, columns=8)
     whole = call(module, params, pixels, "encode").mean
     encode = lambda x: module.apply({"params": params}, x, method="encode")
@@ -98,8 +95,7 @@ def test_tiles_of_space_differ_from_the_whole_by_little(codec, attention, seams)
     seamed = jax.jit(lambda z: in_tiles(decode, z, tile=8, overlap=4))(whole)
     drawn = call(module, params, whole, "decode")
     found = rms(tiled.mean - whole) / rms(whole), rms(seamed - drawn) / rms(drawn)
-    print("seams", attention, found)
-    assert max(found) < seams
+    assert max(found) < SEAMS
 
 
 def test_tiles_and_chunks_go_together(codec):

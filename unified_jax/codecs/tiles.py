@@ -3,8 +3,8 @@
     y = sum_t w_t run(x_t)        sum_t w_t = 1 at every place, w_t falling linearly over the overlap
 
 All tiles have one shape (the last of a row moves inwards instead of shrinking), so one program is compiled, and runs in
-turns. Exact where nothing looks beyond its own tile; what a codec sees further off, above all by attention over a whole
-picture, makes the difference from the undivided result.
+turns. Exact where nothing looks beyond its own tile; what a codec would have seen further off, by convolutions or by
+attention, makes the difference from the undivided result.
 """
 
 from collections.abc import Callable
