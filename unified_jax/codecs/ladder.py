@@ -26,6 +26,7 @@ class Ladder(nn.Module):
     out: channels of the last convolution; None leaves it out.
     attended: levels where every ResBlock is followed by ``attention``.
     middle: pieces at the coarsest grid, in their order.
+    conv: of every convolution that keeps the grid.
     """
 
     widths: tuple[int, ...]
@@ -36,31 +37,32 @@ class Ladder(nn.Module):
     attended: tuple[int, ...] = ()
     middle: tuple[Piece, ...] = (ResBlock, Attention, ResBlock)
     dtype: DTypeLike = jnp.float32
+    conv: Piece = Conv
 
     @property
     def factor(self) -> int:
         """The finest grid's places per one of the coarsest, along a side."""
         return 2 ** (len(self.widths) - 1)
 
-    def run_level(self, x: Float[Array, "B H W C"], level: int, *given: Array) -> Float[Array, "B H W D"]:
+    def run_level(self, x: Float[Array, "B *grid C"], level: int, *given: Array) -> Float[Array, "B *grid D"]:
         """The ResBlocks of a level, and attention where it has some."""
         for i in range(self.depth):
-            block = ResBlock(self.widths[level], self.norm, self.dtype, name=f"level_{level}_block_{i}")
+            block = ResBlock(self.widths[level], self.norm, self.dtype, self.conv, name=f"level_{level}_block_{i}")
             x = block(x, *given)
             if level in self.attended:
                 x = self.attention(norm=self.norm, dtype=self.dtype, name=f"level_{level}_attention_{i}")(x, *given)
         return x
 
-    def run_middle(self, x: Float[Array, "B H W C"], *given: Array) -> Float[Array, "B H W C"]:
+    def run_middle(self, x: Float[Array, "B *grid C"], *given: Array) -> Float[Array, "B *grid C"]:
         """The pieces of the middle, one after another."""
         for i, piece in enumerate(self.middle):
             x = piece(norm=self.norm, dtype=self.dtype, name=f"middle_{i}")(x, *given)
         return x
 
-    def finish(self, x: Float[Array, "B H W C"], *given: Array) -> Float[Array, "B H W D"]:
+    def finish(self, x: Float[Array, "B *grid C"], *given: Array) -> Float[Array, "B *grid D"]:
         """What the last level gives, normalised and rectified, and convolved to ``out`` channels."""
         x = jax.nn.silu(self.norm(name="norm")(x, *given))
-        return x if self.out is None else Conv(self.out, dtype=self.dtype, name="out")(x)
+        return x if self.out is None else self.conv(self.out, dtype=self.dtype, name="out")(x)
 
 
 class Encoder(Ladder):
@@ -68,7 +70,7 @@ class Encoder(Ladder):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
-        x = Conv(self.widths[0], dtype=self.dtype, name="in")(x)
+        x = self.conv(self.widths[0], dtype=self.dtype, name="in")(x)
         for level in range(len(self.widths)):
             if level:
                 x = Downsample(dtype=self.dtype, name=f"down_{level}")(x)
@@ -81,7 +83,7 @@ class Decoder(Ladder):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B h w C"], *given: Array) -> Float[Array, "B H W D"]:
-        x = Conv(self.widths[-1], dtype=self.dtype, name="in")(x)
+        x = self.conv(self.widths[-1], dtype=self.dtype, name="in")(x)
         x = self.run_middle(x, *given)
         for level in reversed(range(len(self.widths))):
             x = self.run_level(x, level, *given)

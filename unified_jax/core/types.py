@@ -3,6 +3,7 @@
     B batch · T slots (queries) · S key slots · N entries of a stream · D width · H heads · K key/value heads
     G query heads per key/value head · C head dim or channels · F mlp hidden · V vocabulary · P patch or latent width
     L layers · A position axes (sequence index, row, column) · E experts · M modalities · R rows sorted by expert
+    B F H W C of pictures and videos: batch, frames, rows, columns, channels; small letters after a change of grid
 
 Annotations are jaxtyping's; nothing is checked at run time in the library. ``tests/conftest.py`` installs the import
 hook that turns every annotation into a check while tests run.

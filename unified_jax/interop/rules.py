@@ -62,9 +62,14 @@ class Rule:
     def _literals(self) -> list[str]:
         return [re.sub(r"\\(\W)", r"\1", text) for text in self.pattern.split(INDEX)]
 
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        """Compiled once: every name is held against every rule, and re itself keeps but 512 patterns."""
+        return re.compile(INDEX.join(map(re.escape, self._literals)))
+
     def claims(self, name: str) -> bool:
         """Whether the name is of this kind, for whatever indices."""
-        match = re.fullmatch(INDEX.join(map(re.escape, self._literals)), name)
+        match = self._regex.fullmatch(name)
         return bool(match) and (self.layers is None or int(match[1]) in self.layers)
 
     @property

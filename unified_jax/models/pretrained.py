@@ -51,21 +51,25 @@ DECODERS = {
 }
 
 # Published pieces of larger systems: by the _class_name of diffusers, or the model_type of transformers.
-COMPONENTS: dict[str, str] = {
+COMPONENTS = {
+    "AutoencoderDC": "unified_jax.models.codecs.deep.autoencoder_dc",
+    "AutoencoderKL": "unified_jax.models.codecs.kl.autoencoder_kl",
+    "AutoencoderKLQwenImage": "unified_jax.models.codecs.wan.plain",
+    "AutoencoderKLWan": "unified_jax.models.codecs.wan.wan",
     "blip_2_qformer": "unified_jax.models.encoders.blip2.blip2_qformer",
     "blip_2_vision_model": "unified_jax.models.encoders.blip2.blip2_vision",
+    "chameleon_vqgan": "unified_jax.models.codecs.vqgan.chameleon_vqgan",
     "clip_text_model": "unified_jax.models.encoders.clip.clip_text",
     "clip_vision_model": "unified_jax.models.encoders.clip.clip_vision",
     "dinov2": "unified_jax.models.encoders.dinov2.dinov2",
     "dinov2_with_registers": "unified_jax.models.encoders.dinov2.dinov2_with_registers",
+    "emu3_vqgan": "unified_jax.models.codecs.emu3.emu3_vqgan",
+    "janus_vqgan": "unified_jax.models.codecs.vqgan.janus_vqgan",
     "siglip2_vision_model": "unified_jax.models.encoders.siglip.siglip2_vision",
     "siglip_vision_model": "unified_jax.models.encoders.siglip.siglip_vision",
     "t5": "unified_jax.models.encoders.t5.t5",
     "umt5": "unified_jax.models.encoders.t5.umt5",
     "VQModel": "unified_jax.models.codecs.vq_model.vq_model",
-    "chameleon_vqgan": "unified_jax.models.codecs.vqgan.chameleon_vqgan",
-    "emu3_vqgan": "unified_jax.models.codecs.emu3.emu3_vqgan",
-    "janus_vqgan": "unified_jax.models.codecs.vqgan.janus_vqgan",
 }
 
 Place = Callable[[Any], Any]  # shapes of a parameter tree -> the same with shardings
@@ -197,7 +201,7 @@ def _part(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:
 
 def _read_published(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:
     rules, source = published.rules, str(checkpoint.path)
-    tensors = {name.removeprefix(published.prefix): tensor for name, tensor in checkpoint.tensors.items()}
+    tensors = {published.name_today(name): tensor for name, tensor in checkpoint.tensors.items()}
     return convert.load(tensors, shapes, rules=rules, skip=published.skip, source=source)
 
 

@@ -24,6 +24,7 @@ class Published:
 
     skip: regex of published names that are ignored on purpose. stem: what the files of weights are called.
     prefix: what other files have before every name, old ones and those of a larger network; it is not written.
+    former: parts of names in files of earlier releases, and what they are called since.
     """
 
     config: Mapping[str, Any]
@@ -31,6 +32,14 @@ class Published:
     skip: str = ""
     stem: str = "model"
     prefix: str = ""
+    former: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def name_today(self, name: str) -> str:
+        """The name that the table knows for one of a file of whatever release."""
+        name = name.removeprefix(self.prefix)
+        for former, today in self.former.items():
+            name = name.replace(former, today)
+        return name
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from unified_jax.core.types import Array, Float
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) * (offset + scale) (arXiv:1910.07467, eq. 4).
+    """x / rms(x) * (offset + scale) + bias (arXiv:1910.07467, eq. 4).
 
     offset: what checkpoints leave out of their stored scale; 1 where they store the difference from 1.
     axes: how many trailing axes are normalised together. scale_axes: how many the scale covers.
@@ -28,13 +28,17 @@ class RMSNorm(nn.Module):
     offset: float = 0.0
     axes: int = 1
     scale_axes: int = 1
+    use_bias: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
         init = nn.initializers.constant(1.0 - self.offset)
         scale = self.param("scale", init, x.shape[-self.scale_axes :], jnp.float32)
         y = _to_unit(x.astype(jnp.float32), axes=self.axes, epsilon=self.epsilon)
-        return (y * (self.offset + scale)).astype(x.dtype)
+        y = y * (self.offset + scale)
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, scale.shape, jnp.float32)
+        return y.astype(x.dtype)
 
 
 class LayerNorm(nn.Module):

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from unified_jax.codecs.discrete import Discrete, LadderCodec, LadderTokenizer
+from unified_jax.codecs.discrete import LadderCodec, LadderTokenizer
 from unified_jax.codecs.ladder import Decoder, Encoder
 from unified_jax.codecs.quantisers.base import unchanged, unit
 from unified_jax.codecs.quantisers.nearest import Nearest
@@ -84,7 +85,7 @@ def widths(config: Config) -> tuple[int, ...]:
     return tuple(config["base_channels"] * multiplier for multiplier in config["channel_multiplier"])
 
 
-def component(module: Discrete, config: Config, rules: Iterable[Rule], **layout: str) -> Component:
+def component(module: nn.Module, config: Config, rules: Iterable[Rule], **layout: Any) -> Component:
     """A codec of pictures of any size that divides into whole codes. layout: further fields of ``Published``."""
     pixels = jax.ShapeDtypeStruct((1, module.factor, module.factor, 3), jnp.float32)
     return Component(module, (pixels,), Published(config, tuple(rules), **layout))

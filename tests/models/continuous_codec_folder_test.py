@@ -1,0 +1,130 @@
+"""Folders of published continuous codecs: of earlier releases, damaged, of another network, or unknown in a part."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from unified_jax.models.pretrained import build_component, from_pretrained, save_pretrained
+
+KL = dict(
+    _class_name="AutoencoderKL",
+    act_fn="silu",
+    block_out_channels=[4, 8],
+    down_block_types=["DownEncoderBlock2D"] * 2,
+    in_channels=3,
+    latent_channels=2,
+    layers_per_block=1,
+    norm_num_groups=2,
+    out_channels=3,
+    scaling_factor=0.5,
+    up_block_types=["UpDecoderBlock2D"] * 2,
+)
+WAN = dict(
+    _class_name="AutoencoderKLWan",
+    base_dim=2,
+    dim_mult=[1, 2],
+    num_res_blocks=1,
+    temperal_downsample=[True],
+    z_dim=2,
+    latents_mean=[0.0, 0.0],
+    latents_std=[1.0, 1.0],
+)
+DEEP = dict(
+    _class_name="AutoencoderDC",
+    in_channels=3,
+    latent_channels=2,
+    attention_head_dim=4,
+    encoder_block_types=["ResBlock", "EfficientViTBlock"],
+    decoder_block_types=["ResBlock", "EfficientViTBlock"],
+    encoder_block_out_channels=[4, 8],
+    decoder_block_out_channels=[4, 8],
+    encoder_layers_per_block=[1, 1],
+    decoder_layers_per_block=[1, 1],
+    encoder_qkv_multiscales=[[], [3]],
+    decoder_qkv_multiscales=[[], [3]],
+    upsample_block_type="pixel_shuffle",
+    downsample_block_type="pixel_unshuffle",
+    decoder_norm_types="rms_norm",
+    decoder_act_fns="silu",
+    encoder_out_shortcut=True,
+    decoder_in_shortcut=True,
+    scaling_factor=1.0,
+)
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def written(folder, config: dict):
+    """A folder of random weights as diffusers would have written it."""
+    component = build_component(config)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), component.shapes())
+    save_pretrained(folder, component, params)
+    return params
+
+
+def refused(folder, match: str) -> None:
+    with pytest.raises(ValueError, match=match) as error:
+        from_pretrained(folder)
+    assert "Traceback" not in str(error.value)
+
+
+@pytest.mark.parametrize("config", [KL, WAN, DEEP], ids=lambda config: config["_class_name"])
+def test_damaged_and_foreign_weights_are_refused(config, tmp_path):
+    params = written(tmp_path, config)
+    data = (tmp_path / WEIGHTS).read_bytes()
+    (tmp_path / WEIGHTS).write_bytes(data[: len(data) // 2])
+    refused(tmp_path, "truncated, damaged or not a safetensors file")
+    (tmp_path / WEIGHTS).write_bytes(data)
+    other = KL | dict(layers_per_block=2) if config is not KL else WAN
+    (tmp_path / "config.json").write_text(json.dumps(other))
+    refused(tmp_path, "does not fit this model")
+    component = build_component(config)
+    params["encoder"]["out"]["kernel"].flat[0] = np.nan
+    save_pretrained(tmp_path, component, params)
+    refused(tmp_path, "encoder.conv_out.weight holds NaN or infinity")
+    (tmp_path / WEIGHTS).rename(tmp_path / "diffusion_pytorch_model.bin")
+    refused(tmp_path, "pickled weights can run code")
+
+
+def test_files_of_stable_diffusions_first_releases_are_read_under_todays_names(tmp_path):
+    params = written(tmp_path, KL)
+    names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    tensors = load_file(tmp_path / WEIGHTS)
+    for today, former in names.items():
+        tensors = {name.replace(f".{today}.", f".{former}."): tensor for name, tensor in tensors.items()}
+    assert sum(".proj_attn." in name for name in tensors) == 4
+    save_file(tensors, tmp_path / WEIGHTS)
+    _, again = from_pretrained(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, again, params)
+
+
+def test_latents_are_scaled_as_the_pipelines_do():
+    z = np.array([[1.0, 3.0]], np.float32)
+    scale = lambda **fields: build_component(KL | fields).module.scale
+    np.testing.assert_allclose(scale().standardise(z), z * 0.5)
+    np.testing.assert_allclose(scale(shift_factor=0.25).standardise(z), (z - 0.25) * 0.5)
+    both = scale(latents_mean=[1.0, 2.0], latents_std=[4.0, 8.0])
+    np.testing.assert_allclose(both.standardise(z), (z - [1, 2]) * 0.5 / [4, 8])
+    np.testing.assert_allclose(both.restore(both.standardise(z)), z, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "config,match",
+    [
+        (KL | dict(act_fn="gelu"), "act_fn 'gelu'; known is 'silu'"),
+        (KL | dict(up_block_types=["UpBlock2D"] * 2), "block type 'UpBlock2D'; known are Up"),
+        (DEEP | dict(downsample_block_type="pool"), "downsample_block_type 'pool'; known are pixel_unshuffle"),
+        (DEEP | dict(decoder_norm_types="layer_norm"), "decoder_norm_types 'layer_norm'; known are rms_norm"),
+        (DEEP | dict(decoder_block_types=["ResBlock", "Mamba"]), "decoder_block_types 'Mamba'; known are ResBlock"),
+        (DEEP | dict(encoder_layers_per_block=[1, 0]), r"encoder_layers_per_block \[1, 0\]: only the first level"),
+        (DEEP | dict(encoder_out_shortcut=False), "encoder_out_shortcut and decoder_in_shortcut must be true"),
+        ({key: value for key, value in WAN.items() if key != "z_dim"}, "has no 'z_dim'; no default is assumed"),
+    ],
+)
+def test_a_config_that_names_what_is_not_known_is_refused_in_one_line(config, match):
+    with pytest.raises(ValueError, match=match) as error:
+        build_component(config)
+    assert "\n" not in str(error.value)
