@@ -21,7 +21,7 @@ from unified_jax.sampling.requests import Request
 from unified_jax.sampling.write import write
 
 BODY = dict(width=16, depth=1, num_heads=2, hidden=16, image_size=(8, 8))
-CODEC = dict(patch=2, width=8, multipliers=(1, 2), depth=1, codes=24, code_dim=4)
+CODEC = dict(patch=2, width=8, multipliers=(1, 2), depth=1, code=dict(kind="nearest", size=24, width=4))
 SYSTEMS = {
     "transfusion": lambda tokenizer: transfusion(tokenizer, patch=4, **BODY),
     "chameleon": lambda tokenizer: chameleon(tokenizer, codec=CODEC, **BODY),

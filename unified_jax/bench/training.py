@@ -1,5 +1,6 @@
 """Our side of the benchmarks of training: the step of ``ujx train``, on one batch again and again."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -51,8 +52,8 @@ def interleaved(*, folder: Path, body: Mapping[str, Any], documents: int, text_i
     for _ in range(documents):
         ids = rng.integers(0, 256, text_ids).astype(np.int32)
         patches = rng.normal(size=(grid, grid, given["latent"])).astype(np.float32)
-        parts = [Text("ids", target=True, values=ids), Image(target=True, values=patches)]
-        plans.append(model.family.write(Document(parts)))
+        plan = model.family.write(Document([Text("ids", values=ids), Image(target=True, values=patches)]))
+        plans.append([dataclasses.replace(span, learn=True) for span in plan])  # the peer learns the text too
     slots = max(map(count, plans))
     room = {"text": slots - grid * grid, "image": grid * grid}
     seq = pack([[plan] for plan in plans], model.family.streams, Layout({"main": slots}, room))
