@@ -18,6 +18,13 @@ class Config(dict):
         raise ValueError(f"config.json of a {kind!r} model has no {key!r}; no default is assumed")
 
 
+def with_defaults(config: Config, defaults: Mapping[str, Any]) -> Config:
+    """The config with the reference's own defaults where it is silent: the parts of a larger network are published as
+    differences from them, and a file older than a field lacks it.
+    """
+    return Config({**defaults, **config})
+
+
 @dataclasses.dataclass(frozen=True)
 class Published:
     """The layout a model was published in: its ``config.json``, and the table of names that leads there and back.

@@ -14,7 +14,7 @@ from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
 from unified_jax.models.codecs.ladder import conv, product
 from unified_jax.models.codecs.vqgan import component
-from unified_jax.models.published import Component, Config
+from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.conv import Conv
 from unified_jax.nn.mlp import Activation, find_activation
 from unified_jax.nn.norm import FixedNorm, RMSNorm
@@ -23,16 +23,19 @@ RMS = partial(RMSNorm, 1e-5, use_bias=True)
 NORMS = {"rms_norm": RMS, "batch_norm": partial(FixedNorm, 1e-5)}
 DOWN = {"pixel_unshuffle": deep.FoldedConv, "conv": deep.StridedConv, "Conv": deep.StridedConv}
 UP = {"pixel_shuffle": deep.UnfoldedConv, "interpolate": deep.EnlargedConv}
+# Fields younger than the published files, which have none of them.
+DEFAULTS = {"encoder_out_shortcut": True, "decoder_in_shortcut": True, "decoder_conv_act_fn": "relu"}
 SKIP = r".*\.num_batches_tracked"  # counts of training steps, which nothing reads
 
 
 def autoencoder_dc(config: Config, *, dtype: DTypeLike) -> Component:
     """``AutoencoderDC``. Raises ValueError for pieces that are not known, and for a codec without its shortcuts."""
+    config = with_defaults(config, DEFAULTS)
     if not (config["encoder_out_shortcut"] and config["decoder_in_shortcut"]):
         raise ValueError("encoder_out_shortcut and decoder_in_shortcut must be true: no other codec is known")
     down = _choose(DOWN, config["downsample_block_type"], "downsample_block_type")
     up = _choose(UP, config["upsample_block_type"], "upsample_block_type")
-    activation = find_activation(config.get("decoder_conv_act_fn", "relu"))
+    activation = find_activation(config["decoder_conv_act_fn"])
     decoded = dict(norms=config["decoder_norm_types"], activations=config["decoder_act_fns"])
     module = deep.DeepAutoencoder(
         deep.Encoder(

@@ -15,7 +15,7 @@ from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
 from unified_jax.models.codecs.ladder import Names, decoder_rules, encoder_rules
 from unified_jax.models.codecs.vqgan import CODES, WHOLE, WITHOUT, component
-from unified_jax.models.published import Component, Config
+from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.conv import GroupNorm, SpatialNorm
 from unified_jax.nn.dense import Dense
 
@@ -33,6 +33,9 @@ NAMES = Names(
     before="{}.group_norm".format,
     axes="",
 )
+# Of attention, in files older than diffusers 0.17: those of latent diffusion, and of Stable Diffusion 1 and 2.
+FORMER = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+DEFAULTS = {"vq_embed_dim": None, "norm_type": "group", "mid_block_add_attention": True}  # younger than some files
 DOWN = {"DownEncoderBlock2D": False, "AttnDownEncoderBlock2D": True}  # whether ResBlocks are followed by attention
 UP = {"UpDecoderBlock2D": False, "AttnUpDecoderBlock2D": True}
 
@@ -42,6 +45,7 @@ def vq_model(config: Config, *, dtype: DTypeLike) -> Component:
 
     Raises ValueError for block types, an activation or a norm that are not known.
     """
+    config = with_defaults(config, DEFAULTS)
     if config["act_fn"] != "silu":
         raise ValueError(f"act_fn {config['act_fn']!r}; known is 'silu'")
     kinds = {"group": (LadderCodec, None), "spatial": (GuidedLadderCodec, SpatialNorm)}
@@ -66,12 +70,12 @@ def vq_model(config: Config, *, dtype: DTypeLike) -> Component:
             **down | dict(norm=guided or group),
         ),
     )
-    return component(module, config, (*CODES, *rules(config)), stem="diffusion_pytorch_model")
+    return component(module, config, (*CODES, *rules(config)), stem="diffusion_pytorch_model", former=FORMER)
 
 
 def ladder(config: Config, *, norm: Callable[..., nn.Module], dtype: DTypeLike) -> dict[str, Any]:
     """The fields that both of diffusers' ladders share."""
-    middle = WHOLE if config.get("mid_block_add_attention", True) else WITHOUT
+    middle = WHOLE if config["mid_block_add_attention"] else WITHOUT
     return dict(widths=tuple(config["block_out_channels"]), norm=norm, middle=middle, dtype=dtype)
 
 
@@ -85,7 +89,7 @@ def attended(types: Sequence[str], known: Mapping[str, bool]) -> tuple[int, ...]
 def rules(config: Config) -> Iterator[Rule]:
     """The rules of both ladders in diffusers' names."""
     names, levels, depth = NAMES, len(config["block_out_channels"]), config["layers_per_block"]
-    if not config.get("mid_block_add_attention", True):
+    if not config["mid_block_add_attention"]:
         names = dataclasses.replace(names, middle=(NAMES.middle[0], NAMES.middle[2]))
     yield from encoder_rules(names, levels=levels, depth=depth)
     if config.get("norm_type", "group") == "spatial":

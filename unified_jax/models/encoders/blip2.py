@@ -11,7 +11,7 @@ from unified_jax.interop.pairs import dense, heads, norm, out
 from unified_jax.interop.rules import Rule
 from unified_jax.models.encoders import transformer
 from unified_jax.models.encoders.clip import pixels
-from unified_jax.models.published import Component, Config, Published
+from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.connectors.q_former import QFormerStack
 from unified_jax.nn.cross_attention import CrossAttention
 from unified_jax.nn.encoder import Encoder
@@ -22,7 +22,7 @@ from unified_jax.nn.resample import cubic
 
 def blip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     """``Blip2VisionModel``; what is pooled passes the last norm twice, as in the reference."""
-    config = transformer.with_defaults(config, VISION_DEFAULTS)
+    config = with_defaults(config, VISION_DEFAULTS)
     side, layer_norm = transformer.table_side(config), transformer.layer_norm(config)()
     embed = PictureEmbed(
         config["hidden_size"],
@@ -42,7 +42,7 @@ def blip2_qformer(config: Config, *, dtype: DTypeLike) -> Component:
 
     Raises ValueError for one that reads text beside its queries.
     """
-    config = transformer.with_defaults(config, QFORMER_DEFAULTS)
+    config = with_defaults(config, QFORMER_DEFAULTS)
     if config["use_qformer_text_input"]:
         raise ValueError("use_qformer_text_input true: only a Q-Former of queries alone is known here")
     width, num_heads = config["hidden_size"], config["num_attention_heads"]

@@ -10,7 +10,7 @@ from unified_jax.core.types import Array, DTypeLike, Int
 from unified_jax.interop.pairs import dense, norm, under
 from unified_jax.interop.rules import Rule
 from unified_jax.models.encoders import transformer
-from unified_jax.models.published import Component, Config, Published
+from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.dense import Dense
 from unified_jax.nn.encoder import Encoder
 from unified_jax.nn.picture_embed import PictureEmbed
@@ -21,7 +21,7 @@ from unified_jax.nn.text_embed import TextEmbed, causal
 
 def clip_vision(config: Config, *, dtype: DTypeLike) -> Component:
     """``CLIPVisionModel``, ``CLIPVisionModelWithProjection``; only what is pooled passes the last norm."""
-    config = transformer.with_defaults(config, VISION_DEFAULTS)
+    config = with_defaults(config, VISION_DEFAULTS)
     published, project = _published(config, VISION_RULES, of="vision_model.", name="visual_projection", dtype=dtype)
     side, layer_norm = transformer.table_side(config), transformer.layer_norm(config)
     embed = PictureEmbed(
@@ -40,7 +40,7 @@ def clip_vision(config: Config, *, dtype: DTypeLike) -> Component:
 
 def clip_text(config: Config, *, dtype: DTypeLike) -> Component:
     """``CLIPTextModel``, ``CLIPTextModelWithProjection``."""
-    config = transformer.with_defaults(config, TEXT_DEFAULTS)
+    config = with_defaults(config, TEXT_DEFAULTS)
     published, project = _published(config, TEXT_RULES, of="text_model.", name="text_projection", dtype=dtype)
     embed = TextEmbed(
         config["vocab_size"],

@@ -11,7 +11,7 @@ from unified_jax.interop.pairs import dense, norm, out
 from unified_jax.interop.rules import Rule
 from unified_jax.models.encoders import transformer
 from unified_jax.models.encoders.clip import SKIP, pixels
-from unified_jax.models.published import Component, Config, Published
+from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.encoder import Encoder
 from unified_jax.nn.picture_embed import PictureEmbed
 from unified_jax.nn.pool import AttentionPool
@@ -20,7 +20,7 @@ from unified_jax.nn.resample import Weights, cubic, smooth_linear
 
 def siglip_vision(config: Config, *, dtype: DTypeLike) -> Component:
     """``SiglipVisionModel``."""
-    config = transformer.with_defaults(config, DEFAULTS | {"image_size": 224})
+    config = with_defaults(config, DEFAULTS | {"image_size": 224})
     encoder = _encoder(config, transformer.table_side(config), weights=cubic, dtype=dtype)
     rules = (*transformer.patches("embeddings.patch_embedding"), *RULES)
     return Component(encoder, (pixels(config),), Published(config, rules, SKIP, prefix="vision_model."))
@@ -28,7 +28,7 @@ def siglip_vision(config: Config, *, dtype: DTypeLike) -> Component:
 
 def siglip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     """``Siglip2VisionModel``: packed pictures of any shape; the table of places is resized smoothly."""
-    config = transformer.with_defaults(config, DEFAULTS | {"num_patches": 256})
+    config = with_defaults(config, DEFAULTS | {"num_patches": 256})
     encoder = _encoder(config, math.isqrt(config["num_patches"]), weights=smooth_linear, dtype=dtype)
     rules = (
         Rule("embeddings.patch_embedding.weight", "embed/patch/kernel", "d (p q c) -> p q c d"),

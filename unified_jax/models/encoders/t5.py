@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.pairs import dense, heads, norm, out
 from unified_jax.interop.rules import Rule
-from unified_jax.models.encoders.transformer import STACK, with_defaults
-from unified_jax.models.published import Component, Config, Published
+from unified_jax.models.encoders.transformer import STACK
+from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.block import Block
 from unified_jax.nn.encoder import Encoder
 from unified_jax.nn.mlp import GatedMlp, Mlp, find_activation

@@ -1,6 +1,6 @@
 """What published encoders share: their stack of layers, and the names under which its parameters are published."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,6 @@ from unified_jax.nn.mlp import Mlp, find_activation
 from unified_jax.nn.norm import LayerNorm
 from unified_jax.nn.rope import NoRope
 from unified_jax.nn.stack import Stack
-
-
-def with_defaults(config: Config, defaults: Mapping[str, Any]) -> Config:
-    """The config with the reference's own defaults where it is silent: files of these kinds hold differences only."""
-    return Config({**defaults, **config})
 
 
 def stack(config: Config, *, dtype: DTypeLike, **fields: Any) -> Stack:
