@@ -187,7 +187,7 @@ def _from_published(
 
 def _from_part(path: Path, config: Mapping[str, Any], dtype: DTypeLike, place: Place) -> tuple[Component, Any]:
     component, checkpoint = build_component(config, dtype=dtype), folder.open_folder(path)
-    within = {name: x for name, x in checkpoint.tensors.items() if name.startswith(component.published.prefix)}
+    within = {name: x for name, x in checkpoint.tensors.items() if component.published.has(name)}
     checkpoint = dataclasses.replace(checkpoint, tensors=within)
     return component, _read_published(checkpoint, component.published, place(component.shapes()))
 

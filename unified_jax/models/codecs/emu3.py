@@ -10,8 +10,8 @@ from unified_jax.codecs.quantisers.nearest import Nearest
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
 from unified_jax.models.codecs.ladder import Names, decoder_rules, encoder_rules
-from unified_jax.models.codecs.vqgan import component, encoder, widths
-from unified_jax.models.published import Component, Config
+from unified_jax.models.codecs.vqgan import PREFIX, component, encoder, widths
+from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.causal_conv import CausalConv
 from unified_jax.nn.conv import Attention, ResBlock, SpatialNorm
 
@@ -23,11 +23,24 @@ NAMES = Names(
     before=lambda name: name.replace("attn.", "attn_norms.").replace("attn_1", "attn_norm"),
     axes="",
 )
+DEFAULTS = {
+    "codebook_size": 32768,
+    "embed_dim": 4,
+    "latent_channels": 4,
+    "out_channels": 3,
+    "temporal_downsample_factor": 4,
+    "base_channels": 256,
+    "channel_multiplier": (1, 2, 2, 4),
+    "num_res_blocks": 2,
+    "attn_resolutions": (3,),
+    "num_attention_heads": 1,
+}
 SKIP = r".*\.num_batches_tracked"  # counts of training steps, which nothing reads
 
 
 def emu3_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
     """``Emu3VQVAE``. Raises ValueError for a factor in time that is no power of two."""
+    config = with_defaults(config, DEFAULTS)
     factor, depth, levels = config["temporal_downsample_factor"], config["num_res_blocks"], len(widths(config))
     times = factor.bit_length() - 1
     if 2**times != factor:
@@ -44,7 +57,8 @@ def emu3_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
         double=DoubleTime(times, depth, dtype),
         decoder=Decoder(widths(config), depth + 1, config["out_channels"], norm=SpatialNorm, **fields),
     )
-    return component(module, config, rules(levels=levels, depth=depth, times=times), skip=SKIP)
+    names = rules(levels=levels, depth=depth, times=times)
+    return component(module, config, names, skip=SKIP, prefix=PREFIX)
 
 
 def rules(*, levels: int, depth: int, times: int) -> Iterator[Rule]:
