@@ -21,7 +21,9 @@ from unified_jax.nn.resample import Weights, cubic, smooth_linear
 def siglip_vision(config: Config, *, dtype: DTypeLike) -> Component:
     """``SiglipVisionModel``."""
     config = with_defaults(config, DEFAULTS | {"image_size": 224})
-    encoder = _encoder(config, transformer.table_side(config), weights=cubic, dtype=dtype)
+    side = transformer.table_side(config)
+    spare = transformer.side(config, "image_size") - side * transformer.side(config, "patch_size")
+    encoder = _encoder(config, side, weights=cubic, spare=spare, dtype=dtype)
     rules = (*transformer.patches("embeddings.patch_embedding"), *RULES)
     return Component(encoder, (pixels(config),), Published(config, rules, SKIP, prefix="vision_model."))
 
@@ -41,10 +43,10 @@ def siglip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     return Component(encoder, (inputs,), Published(config, rules, SKIP, prefix="vision_model."))
 
 
-def _encoder(config: Config, side: int, *, weights: Weights, dtype: DTypeLike) -> Encoder:
+def _encoder(config: Config, side: int, *, weights: Weights, spare: int = 0, dtype: DTypeLike) -> Encoder:
     width, layer_norm = config["hidden_size"], transformer.layer_norm(config)
     patch = transformer.side(config, "patch_size")
-    embed = PictureEmbed(width, patch=patch, grid=(side, side), weights=weights, dtype=dtype)
+    embed = PictureEmbed(width, patch=patch, grid=(side, side), weights=weights, spare=spare, dtype=dtype)
     pool = AttentionPool(
         layer_norm(),
         transformer.mlp(config, config["intermediate_size"], dtype=dtype)(),
