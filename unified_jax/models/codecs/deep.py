@@ -12,7 +12,7 @@ from unified_jax.codecs.ladder import Piece
 from unified_jax.codecs.posterior import Scale
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
-from unified_jax.models.codecs.ladder import conv, product
+from unified_jax.models.codecs.ladder import TRAINING_STEPS, conv, fixed_norm, product
 from unified_jax.models.codecs.vqgan import component
 from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.conv import Conv
@@ -25,7 +25,6 @@ DOWN = {"pixel_unshuffle": deep.FoldedConv, "conv": deep.StridedConv, "Conv": de
 UP = {"pixel_shuffle": deep.UnfoldedConv, "interpolate": deep.EnlargedConv}
 # Fields younger than the published files, which have none of them.
 DEFAULTS = {"encoder_out_shortcut": True, "decoder_in_shortcut": True, "decoder_conv_act_fn": "relu"}
-SKIP = r".*\.num_batches_tracked"  # counts of training steps, which nothing reads
 
 
 def autoencoder_dc(config: Config, *, dtype: DTypeLike) -> Component:
@@ -58,7 +57,7 @@ def autoencoder_dc(config: Config, *, dtype: DTypeLike) -> Component:
         scale=Scale(0.0, 1 / config["scaling_factor"]),
     )
     rules = (*way_rules(config, "encoder", "down"), *way_rules(config, "decoder", "up"))
-    return component(module, config, rules, skip=SKIP, stem="diffusion_pytorch_model")
+    return component(module, config, rules, skip=TRAINING_STEPS, stem="diffusion_pytorch_model")
 
 
 def _first(config: Config, way: str) -> int:
@@ -115,7 +114,7 @@ def way_rules(config: Config, way: str, step: str) -> Iterator[Rule]:
     first, counts, scales = _first(config, way), config[f"{way}_layers_per_block"], config[f"{way}_qkv_multiscales"]
     for name, path in (("conv_in", "in"), ("conv_out", "out")):  # a step where the first level has no blocks
         yield from (*conv(f"{way}.{name}", f"{way}/{path}"), *conv(f"{way}.{name}.conv", f"{way}/{path}/conv"))
-    yield from norm(f"{way}.norm_out", f"{way}/norm")
+    yield from fixed_norm(f"{way}.norm_out", f"{way}/norm")
     last = len(counts) - 1
     for level in range(first, len(counts)):
         name = f"{way}.{step}_blocks.{level}"
@@ -129,17 +128,10 @@ def way_rules(config: Config, way: str, step: str) -> Iterator[Rule]:
             yield from attention_rules(f"{name}.{before + i}", path, scales=len(scales[level]))
 
 
-def norm(name: str, path: str) -> Iterator[Rule]:
-    """A norm of either kind."""
-    statistics = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
-    for theirs, ours in statistics.items():
-        yield Rule(f"{name}.{theirs}", f"{path}/{ours}")
-
-
 def plain_rules(name: str, path: str) -> Iterator[Rule]:
     """A block of convolutions."""
     yield from (*conv(f"{name}.conv1", f"{path}/conv_in"), *conv(f"{name}.conv2", f"{path}/conv_out"))
-    yield from norm(f"{name}.norm", f"{path}/norm")
+    yield from fixed_norm(f"{name}.norm", f"{path}/norm")
 
 
 def attention_rules(name: str, path: str, *, scales: int) -> Iterator[Rule]:
@@ -150,8 +142,8 @@ def attention_rules(name: str, path: str, *, scales: int) -> Iterator[Rule]:
     for i in range(scales):
         for ours, theirs in (("window", "proj_in"), ("mix", "proj_out")):
             yield from conv(f"{name}.attn.to_qkv_multiscale.{i}.{theirs}", f"{attention}/{ours}_{i}")
-    yield from norm(f"{name}.attn.norm_out", f"{attention}/norm")
+    yield from fixed_norm(f"{name}.attn.norm_out", f"{attention}/norm")
     yield from product(f"{name}.conv_out.conv_inverted", f"{gated}/up")
     yield from conv(f"{name}.conv_out.conv_depth", f"{gated}/conv")
     yield from product(f"{name}.conv_out.conv_point", f"{gated}/down")
-    yield from norm(f"{name}.conv_out.norm", f"{gated}/norm")
+    yield from fixed_norm(f"{name}.conv_out.norm", f"{gated}/norm")

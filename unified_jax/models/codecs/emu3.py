@@ -9,7 +9,7 @@ from unified_jax.codecs.quantisers.base import unchanged
 from unified_jax.codecs.quantisers.nearest import Nearest
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
-from unified_jax.models.codecs.ladder import Names, decoder_rules, encoder_rules
+from unified_jax.models.codecs.ladder import TRAINING_STEPS, Names, decoder_rules, encoder_rules, fixed_norm
 from unified_jax.models.codecs.vqgan import PREFIX, component, encoder, widths
 from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.causal_conv import CausalConv
@@ -35,7 +35,6 @@ DEFAULTS = {
     "attn_resolutions": (3,),
     "num_attention_heads": 1,
 }
-SKIP = r".*\.num_batches_tracked"  # counts of training steps, which nothing reads
 
 
 def emu3_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
@@ -58,7 +57,7 @@ def emu3_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
         decoder=Decoder(widths(config), depth + 1, config["out_channels"], norm=SpatialNorm, **fields),
     )
     names = rules(levels=levels, depth=depth, times=times)
-    return component(module, config, names, skip=SKIP, prefix=PREFIX)
+    return component(module, config, names, skip=TRAINING_STEPS, prefix=PREFIX)
 
 
 def rules(*, levels: int, depth: int, times: int) -> Iterator[Rule]:
@@ -83,8 +82,6 @@ def causal(name: str, path: str) -> tuple[Rule, Rule]:
 
 def time_block(name: str, path: str) -> Iterator[Rule]:
     """A ResBlock over time."""
-    statistics = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
     for place, number in (("in", 1), ("out", 2)):
         yield from causal(f"{name}.conv{number}", f"{path}/conv_{place}")
-        for theirs, ours in statistics.items():
-            yield Rule(f"{name}.norm{number}.{theirs}", f"{path}/norm_{place}/{ours}")
+        yield from fixed_norm(f"{name}.norm{number}", f"{path}/norm_{place}")

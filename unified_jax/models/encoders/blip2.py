@@ -10,7 +10,6 @@ from unified_jax.core.types import DTypeLike
 from unified_jax.interop.pairs import dense, heads, norm, out
 from unified_jax.interop.rules import Rule
 from unified_jax.models.encoders import transformer
-from unified_jax.models.encoders.clip import pixels
 from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.connectors.q_former import QFormerStack
 from unified_jax.nn.cross_attention import CrossAttention
@@ -34,7 +33,7 @@ def blip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     )
     stack = transformer.stack(config, qkv_bias=config["qkv_bias"], dtype=dtype)
     encoder = Encoder(embed, stack, norm=layer_norm, pool=Read(layer_norm))
-    return Component(encoder, (pixels(config),), Published(config, VISION_RULES, prefix="vision_model."))
+    return Component(encoder, (transformer.pixels(config),), Published(config, VISION_RULES, prefix="vision_model."))
 
 
 def blip2_qformer(config: Config, *, dtype: DTypeLike) -> Component:
@@ -55,7 +54,7 @@ def blip2_qformer(config: Config, *, dtype: DTypeLike) -> Component:
     )
     rules = qformer_rules(module.depth, module.period)
     inputs = [jax.ShapeDtypeStruct((1, 4, size), jnp.float32) for size in (width, config["encoder_hidden_size"])]
-    return Component(module, inputs, Published(config, rules, SKIP, prefix="qformer."))
+    return Component(module, inputs, Published(config, rules, transformer.POSITION_IDS, prefix="qformer."))
 
 
 def qformer_rules(depth: int, period: int, *, ours: str = "") -> tuple[Rule, ...]:
@@ -119,4 +118,3 @@ VISION_RULES = (
     *transformer.NORMS_AND_MLP,
     *norm("post_layernorm", "norm"),
 )
-SKIP = r"embeddings\.position_ids"  # 0, 1, 2, ..., which early files stored

@@ -35,7 +35,7 @@ def clip_vision(config: Config, *, dtype: DTypeLike) -> Component:
         dtype=dtype,
     )
     encoder = Encoder(embed, transformer.stack(config, dtype=dtype), norm=None, pool=Read(layer_norm(), project))
-    return Component(encoder, (pixels(config),), published)
+    return Component(encoder, (transformer.pixels(config),), published)
 
 
 def clip_text(config: Config, *, dtype: DTypeLike) -> Component:
@@ -64,15 +64,10 @@ def _published(
     of, name: what files call this encoder, and that map.
     """
     if not any(kind.endswith("WithProjection") for kind in config.get("architectures") or ()):
-        return Published(config, rules, SKIP, prefix=of), None
+        return Published(config, rules, transformer.POSITION_IDS, prefix=of), None
     both = (*under(of, rules), *dense(name, "pool/project"))
-    return Published(config, both, of.replace(".", r"\.") + SKIP), Dense(config["projection_dim"], dtype=dtype)
-
-
-def pixels(config: Config) -> jax.ShapeDtypeStruct:
-    """A picture of the size the encoder was trained at."""
-    side = transformer.table_side(config) * transformer.side(config, "patch_size")
-    return jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    skip = of.replace(".", r"\.") + transformer.POSITION_IDS
+    return Published(config, both, skip), Dense(config["projection_dim"], dtype=dtype)
 
 
 def end_of_text(ids: Int[Array, "B T"], *, end: int) -> Int[Array, "B"]:
@@ -117,4 +112,3 @@ TEXT_RULES = (
     *transformer.LAYERS,
     *norm("final_layer_norm", "norm"),
 )
-SKIP = r"embeddings\.position_ids"  # 0, 1, 2, ..., which early files stored

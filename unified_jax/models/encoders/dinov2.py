@@ -10,7 +10,6 @@ from unified_jax.core.types import DTypeLike
 from unified_jax.interop.pairs import dense, heads, norm, out
 from unified_jax.interop.rules import Rule
 from unified_jax.models.encoders import transformer
-from unified_jax.models.encoders.clip import pixels
 from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.encoder import Encoder
 from unified_jax.nn.mlp import GatedMlp
@@ -51,7 +50,7 @@ def _component(
     mlp, names = (_gated if config["use_swiglu_ffn"] else _plain)(config, dtype=dtype)
     stack = transformer.stack(config, qkv_bias=config["qkv_bias"], post_norm=scale, mlp=mlp, dtype=dtype)
     encoder = Encoder(embed, stack, norm=layer_norm(), pool=Read())
-    return Component(encoder, (pixels(config),), Published(config, (*RULES, *names)))
+    return Component(encoder, (transformer.pixels(config),), Published(config, (*RULES, *names)))
 
 
 def _plain(config: Config, *, dtype: DTypeLike) -> tuple[Callable[..., nn.Module], Sequence[Rule]]:

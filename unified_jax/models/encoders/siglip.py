@@ -10,7 +10,6 @@ from unified_jax.core.types import DTypeLike
 from unified_jax.interop.pairs import dense, norm, out
 from unified_jax.interop.rules import Rule
 from unified_jax.models.encoders import transformer
-from unified_jax.models.encoders.clip import SKIP, pixels
 from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.encoder import Encoder
 from unified_jax.nn.picture_embed import PictureEmbed
@@ -25,7 +24,8 @@ def siglip_vision(config: Config, *, dtype: DTypeLike) -> Component:
     spare = transformer.side(config, "image_size") - side * transformer.side(config, "patch_size")
     encoder = _encoder(config, side, weights=cubic, spare=spare, dtype=dtype)
     rules = (*transformer.patches("embeddings.patch_embedding"), *RULES)
-    return Component(encoder, (pixels(config),), Published(config, rules, SKIP, prefix="vision_model."))
+    published = Published(config, rules, transformer.POSITION_IDS, prefix="vision_model.")
+    return Component(encoder, (transformer.pixels(config),), published)
 
 
 def siglip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
@@ -40,7 +40,7 @@ def siglip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     length, ints = config["num_patches"], lambda *shape: jax.ShapeDtypeStruct(shape, jnp.int32)
     patches = jax.ShapeDtypeStruct((1, length, 3 * transformer.side(config, "patch_size") ** 2), jnp.float32)
     inputs = Pictures(patches, doc=ints(1, length), place=ints(1, length, 2), grid=ints(1, length, 2))
-    return Component(encoder, (inputs,), Published(config, rules, SKIP, prefix="vision_model."))
+    return Component(encoder, (inputs,), Published(config, rules, transformer.POSITION_IDS, prefix="vision_model."))
 
 
 def _encoder(config: Config, side: int, *, weights: Weights, spare: int = 0, dtype: DTypeLike) -> Encoder:

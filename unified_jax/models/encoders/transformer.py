@@ -5,6 +5,8 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.pairs import dense, heads, norm, out
@@ -62,6 +64,13 @@ def side(config: Config, key: str) -> int:
     return pair[0]
 
 
+def pixels(config: Config) -> jax.ShapeDtypeStruct:
+    """A picture of the size the encoder was trained at."""
+    height = table_side(config) * side(config, "patch_size")
+    return jax.ShapeDtypeStruct((1, height, height, 3), jnp.float32)
+
+
+POSITION_IDS = r"embeddings\.position_ids"  # 0, 1, 2, ..., which early files stored
 LAYER = r"encoder.layers.(\d+)"
 STACK = "stack/layer"
 
