@@ -215,6 +215,8 @@ def _part(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:
 def _read_published(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:
     rules, source = published.rules, str(checkpoint.path)
     tensors = {published.name_today(name): tensor for name, tensor in checkpoint.tensors.items()}
+    if len(tensors) < len(checkpoint.tensors):
+        raise ValueError(f"{source}: holds the network twice, under names with and without {published.prefix!r}")
     return convert.load(tensors, shapes, rules=rules, skip=published.skip, source=source)
 
 
