@@ -12,8 +12,8 @@ from unified_jax.codecs.ladder import Decoder, Encoder
 from unified_jax.codecs.posterior import Scale
 from unified_jax.codecs.quantisers.base import unchanged
 from unified_jax.core.types import DTypeLike
+from unified_jax.models.codecs.diffusers_ladder import DOWN, FORMER, UP, attended, ladder, rules
 from unified_jax.models.codecs.ladder import product
-from unified_jax.models.codecs.vq_model import DOWN, FORMER, UP, attended, ladder, rules
 from unified_jax.models.codecs.vqgan import component
 from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.conv import GroupNorm
@@ -35,8 +35,6 @@ PRODUCTS = (*product("quant_conv", "to_moments"), *product("post_quant_conv", "f
 def autoencoder_kl(config: Config, *, dtype: DTypeLike) -> Component:
     """``AutoencoderKL``. Raises ValueError for block types or an activation that are not known."""
     config = with_defaults(config, DEFAULTS)
-    if config["act_fn"] != "silu":
-        raise ValueError(f"act_fn {config['act_fn']!r}; known is 'silu'")
     depth, channels = config["layers_per_block"], config["latent_channels"]
     shared = ladder(config, norm=partial(GroupNorm, config["norm_num_groups"]), dtype=dtype)
     products = {True: partial(Dense, use_bias=True, dtype=dtype), False: lambda features: unchanged}
