@@ -57,7 +57,8 @@ def _component(
     embed = TextEmbed(config["vocab_size"], config["d_model"], blocks=everything, end=first, dtype=dtype)
     encoder = Encoder(embed, stack, norm=layer_norm(), pool=None)
     ids = jax.ShapeDtypeStruct((1, 8), jnp.int32)
-    return Component(encoder, (ids,), Published(config, (*RULES, *names, bias_rule), SKIP))
+    rules = (*RULES, *names, bias_rule)
+    return Component(encoder, (ids,), Published(config, rules, SKIP, prefix="language_model."))
 
 
 def _bias(config: Config) -> Callable[..., nn.Module]:
