@@ -101,6 +101,37 @@ def test_files_of_stable_diffusions_first_releases_are_read_under_todays_names(t
     jax.tree.map(np.testing.assert_array_equal, again, params)
 
 
+@pytest.mark.parametrize(
+    "config,younger",
+    [
+        (KL | dict(scaling_factor=0.18215), {"scaling_factor"}),
+        (DEEP, {"encoder_out_shortcut", "decoder_in_shortcut"}),
+    ],
+)
+def test_a_config_older_than_a_field_is_read_as_the_reference_does(config, younger):
+    old = build_component({key: value for key, value in config.items() if key not in younger})
+    new = build_component(config)
+    assert old.module.scale == new.module.scale and old.shapes() == new.shapes()
+
+
+def test_half_precision_files_are_read_where_there_is_nothing_else(tmp_path):
+    params = written(tmp_path, KL)
+    tensors = {name: tensor.astype(np.float16) for name, tensor in load_file(tmp_path / WEIGHTS).items()}
+    (tmp_path / WEIGHTS).unlink()
+    save_file(tensors, tmp_path / "diffusion_pytorch_model.fp16.safetensors")
+    half = lambda x: x.astype(np.float16).astype(np.float32)
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, half(y)), from_pretrained(tmp_path)[1], params)
+    save_file(tensors, tmp_path / "diffusion_pytorch_model.ema.safetensors")
+    refused(tmp_path, "model.ema.safetensors and diffusion_pytorch_model.fp16.safetensors; keep one of them")
+
+
+def test_a_pipelines_folder_names_its_networks(tmp_path):
+    (tmp_path / "vae").mkdir()
+    written(tmp_path / "vae", KL)
+    with pytest.raises(FileNotFoundError, match="of its folders, these have one: vae"):
+        from_pretrained(tmp_path)
+
+
 def test_latents_are_scaled_as_the_pipelines_do():
     z = np.array([[1.0, 3.0]], np.float32)
     scale = lambda **fields: build_component(KL | fields).module.scale

@@ -93,6 +93,16 @@ def test_a_picture_that_is_not_whole_patches(folder):
         component.apply(params, np.zeros((1, 9, 8, 3), np.float32))
 
 
+def test_siglip_reads_its_published_size_where_that_is_not_whole_patches():
+    component = build_component(SMALL | {"model_type": "siglip_vision_model", "image_size": 10})
+    params = component.module.init(jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))["params"]
+    pixels = np.random.default_rng(0).normal(size=(1, 10, 10, 3)).astype(np.float32)
+    read, cut = component.apply(params, pixels), component.apply(params, pixels[:, :8, :8])
+    np.testing.assert_array_equal(read.states, cut.states)
+    with pytest.raises(ValueError, match="image of 8x9 pixels: both sides must be positive multiples of 4"):
+        component.apply(params, pixels[:, :9, :8])
+
+
 def test_patches_cannot_hide_where_there_is_no_mask_token(folder):
     component, params = from_pretrained(folder)
     with pytest.raises(ValueError, match="no mask token"):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from unified_jax.models.pretrained import build_component, from_pretrained, save_pretrained
 
@@ -49,6 +50,22 @@ def change(folder, **fields) -> None:
 def test_it_reads_what_it_wrote(folder):
     component, params = from_pretrained(folder)
     assert component.apply(params, jnp.zeros((1, 6, 4, 3)), method="encode").shape == (1, 3, 2)
+
+
+VQ = dict(model_type="janus_vqgan", base_channels=32, channel_multiplier=[1, 2], num_res_blocks=1, latent_channels=4)
+
+
+@pytest.mark.parametrize("before", ["vqmodel.", "model.vqmodel."])
+def test_it_is_read_out_of_the_files_of_a_whole_model(before, tmp_path):
+    component = build_component(VQ)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), component.shapes())
+    save_pretrained(tmp_path, component, params)
+    tensors = {before + name: x for name, x in load_file(tmp_path / "model.safetensors").items()}
+    save_file(tensors | {"lm_head.weight": np.zeros((2, 2), np.float32)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "janus", "vq_config": VQ}))
+    jax.tree.map(np.testing.assert_array_equal, from_pretrained(tmp_path, part="vq_config")[1], params)
+    refused(tmp_path, "a 'janus' checkpoint holds several networks; choose part='vq_config'")
 
 
 def test_a_truncated_file(folder):

@@ -171,6 +171,12 @@ def test_one_network_of_a_folder_that_holds_several(make, part, attribute, tmp_p
     assert not info["missing_keys"] and not info["unexpected_keys"]
 
 
+def test_a_folder_that_holds_several_networks_asks_for_a_part(tmp_path):
+    clip().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="several networks; choose part='text_config' or part='vision_config'"):
+        from_pretrained(tmp_path)
+
+
 def test_a_part_there_is_not_is_named(tmp_path):
     clip().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="a 'clip' checkpoint has no part 'audio'; its parts are text_config, vision"):

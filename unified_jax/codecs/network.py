@@ -19,7 +19,8 @@ PIXELS_AT_ONCE = 2**18  # in one call of the network, or else one picture; large
 @dataclasses.dataclass(frozen=True)
 class NetworkCodec:
     """The codec of a module that has ``encode``, ``decode``, ``factor`` (pixels per entry along a side), ``shape`` (of
-    an entry) and ``codes`` where entries are integers; published ones included. ``params`` is the module's own tree.
+    an entry) and ``codes`` where entries are integers; published discrete ones included, not those whose ``encode``
+    gives a ``Posterior``. ``params`` is the module's own tree.
 
     dtype: of an entry. Each turn is padded to a power of two pictures, so that few shapes compile.
     """

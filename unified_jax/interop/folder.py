@@ -4,7 +4,8 @@
     model.safetensors                                          or
     model-00001-of-00002.safetensors ... model.safetensors.index.json
 
-Diffusers calls its files ``diffusion_pytorch_model`` instead of ``model``. Nothing is ever unpickled.
+Diffusers calls its files ``diffusion_pytorch_model`` instead of ``model``. A variant (``model.fp16.safetensors``, or
+shards by ``model.safetensors.index.fp16.json``) is read where there is nothing else. Nothing is ever unpickled.
 """
 
 import json
@@ -42,7 +43,7 @@ def open_folder(path: str | Path) -> Checkpoint:
     """Opens the folder: headers are read, tensors are not.
 
     Raises FileNotFoundError where there is no such folder, config or shard; ValueError where a file is damaged, where
-    index and shards disagree, and where the weights are pickled.
+    index and shards disagree, and where the weights are pickled or only there in several variants.
     """
     path = Path(path)
     if path.is_file() and any(path.match(kind) for kind in PICKLES):
@@ -93,10 +94,22 @@ def _open_weights(path: Path) -> dict[str, Tensor]:
             return _open_file(single)
         if index.is_file():
             return _open_shards(index)
+    variants = _variants(path)
+    if len(variants) > 1:
+        raise ValueError(f"{path}: holds {' and '.join(file.name for file in variants)}; keep one of them")
+    if variants:
+        return (_open_shards if variants[0].suffix == ".json" else _open_file)(variants[0])
     pickles = [file for kind in PICKLES for file in sorted(path.glob(kind))]
     if pickles:
         raise ValueError(_pickled(pickles[0]))
     raise FileNotFoundError(f"{path}: no {' or '.join(f'{stem}.safetensors' for stem in STEMS)}, whole or with index")
+
+
+def _variants(path: Path) -> list[Path]:
+    """Single files and indices of shards whose names hold one more word than usual."""
+    patterns = [x for stem in STEMS for x in (f"{stem}.*.safetensors", f"{stem}.safetensors.index.*.json")]
+    found = [file for pattern in patterns for file in sorted(path.glob(pattern))]
+    return [file for file in found if "-of-" not in file.name]
 
 
 def _open_shards(index: Path) -> dict[str, Tensor]:

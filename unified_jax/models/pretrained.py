@@ -159,7 +159,7 @@ def from_pretrained(
         checkpoint = open_gguf(path)
         return _from_published(checkpoint, _gguf_tokenizer(checkpoint), dtype, place, computation)
     if not path.is_dir():
-        raise FileNotFoundError(f"{path}: no such checkpoint folder")
+        raise FileNotFoundError(f"{path}: no such checkpoint folder (nothing is downloaded here)")
     config = _read_config(path)
     if computation and (part is not None or config.get("model_type") not in DECODERS or "arguments" in config):
         raise ValueError(f"{path}: {', '.join(computation)} can be chosen for published decoders only")
@@ -169,6 +169,7 @@ def from_pretrained(
         component = build_component(config, dtype=dtype)
         return component, _read_published(folder.open_folder(path), component.published, place(component.shapes()))
     if config.get("arguments") is None:
+        _check_decoder(path, config)
         tokenizer = ChatTokenizer.load(path, stop=_stop(path, config))
         return _from_published(folder.open_folder(path), tokenizer, dtype, place, computation)
     for name in ("tokenizer.json", "model.safetensors"):
@@ -187,13 +188,25 @@ def _from_published(
 
 def _from_part(path: Path, config: Mapping[str, Any], dtype: DTypeLike, place: Place) -> tuple[Component, Any]:
     component, checkpoint = build_component(config, dtype=dtype), folder.open_folder(path)
-    within = {name: x for name, x in checkpoint.tensors.items() if name.startswith(component.published.prefix)}
+    within = {name: x for name, x in checkpoint.tensors.items() if component.published.has(name)}
     checkpoint = dataclasses.replace(checkpoint, tensors=within)
     return component, _read_published(checkpoint, component.published, place(component.shapes()))
 
 
+def _check_decoder(path: Path, config: Mapping[str, Any]) -> None:
+    """Raises ValueError where the folder is no language model's, with the parts to choose from where it holds some."""
+    kind = _kind(config)
+    if kind in DECODERS:
+        return
+    parts = [key for key, value in config.items() if isinstance(value, dict) and _kind(value) in COMPONENTS]
+    if parts:
+        choice = " or ".join(f"part={part!r}" for part in parts)
+        raise ValueError(f"{path}: a {kind!r} checkpoint holds several networks; choose {choice}")
+    raise ValueError(f"{path}: unknown model_type {kind!r}; known are {', '.join([*DECODERS, *COMPONENTS])}")
+
+
 def _part(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:
-    if part not in config:
+    if not isinstance(config.get(part), dict):
         parts = ", ".join(key for key, value in config.items() if isinstance(value, dict)) or "none"
         raise ValueError(f"a {_kind(config)!r} checkpoint has no part {part!r}; its parts are {parts}")
     return config[part]
@@ -202,6 +215,8 @@ def _part(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:
 def _read_published(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:
     rules, source = published.rules, str(checkpoint.path)
     tensors = {published.name_today(name): tensor for name, tensor in checkpoint.tensors.items()}
+    if len(tensors) < len(checkpoint.tensors):
+        raise ValueError(f"{source}: holds the network twice, under names with and without {published.prefix!r}")
     return convert.load(tensors, shapes, rules=rules, skip=published.skip, source=source)
 
 
@@ -228,7 +243,9 @@ def _stop(path: Path, config: Mapping[str, Any]) -> tuple[int, ...]:
 
 def _read_config(path: Path, name: str = "config.json") -> dict[str, Any]:
     if not (path / name).is_file():
-        raise FileNotFoundError(f"{path}: not a checkpoint folder (it has no {name})")
+        inside = sorted(file.parent.name for file in path.glob(f"*/{name}"))
+        hint = f"; of its folders, these have one: {', '.join(inside)}" if inside else ""
+        raise FileNotFoundError(f"{path}: not a checkpoint folder (it has no {name}){hint}")
     config = read_json(path / name)
     if name == "config.json" and _kind(config) is None:
         raise ValueError(f"{path / name}: not a config (it has neither model_type nor _class_name)")

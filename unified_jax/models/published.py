@@ -1,6 +1,7 @@
 """What another project published: a model's config, its layout, and networks that are pieces of larger systems."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,12 +19,20 @@ class Config(dict):
         raise ValueError(f"config.json of a {kind!r} model has no {key!r}; no default is assumed")
 
 
+def with_defaults(config: Config, defaults: Mapping[str, Any]) -> Config:
+    """The config with the reference's own defaults where it is silent: the parts of a larger network are published as
+    differences from them, and a file older than a field lacks it.
+    """
+    return Config({**defaults, **config})
+
+
 @dataclasses.dataclass(frozen=True)
 class Published:
     """The layout a model was published in: its ``config.json``, and the table of names that leads there and back.
 
     skip: regex of published names that are ignored on purpose. stem: what the files of weights are called.
-    prefix: what other files have before every name, old ones and those of a larger network; it is not written.
+    prefix: what other files have before every name, old ones and those of a larger network, which may put more before
+    it; it is not written.
     former: parts of names in files of earlier releases, and what they are called since.
     """
 
@@ -34,12 +43,21 @@ class Published:
     prefix: str = ""
     former: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def has(self, name: str) -> bool:
+        """Whether a tensor of a larger network's file is this network's."""
+        return re.match(self._before, name) is not None
+
     def name_today(self, name: str) -> str:
         """The name that the table knows for one of a file of whatever release."""
-        name = name.removeprefix(self.prefix)
+        name = re.sub(self._before, "", name, count=1)
         for former, today in self.former.items():
             name = name.replace(former, today)
         return name
+
+    @property
+    def _before(self) -> str:
+        """Regex of what stands before a name: nothing, or whole words and the prefix."""
+        return rf"^(?:[^.]+\.)*?{re.escape(self.prefix)}" if self.prefix else "^"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -21,7 +21,8 @@ class PictureEmbed(nn.Module):
     """grid: (rows, columns) of the learned table of places. weights: how it is resized (``nn/resample.py``).
 
     class_tokens: 1 or 0. registers: further tokens without a place (arXiv:2309.16588). mask_tokens: 1 where patches can
-    be hidden behind a learned token, or 0. norm: of everything, None for none.
+    be hidden behind a learned token, or 0. spare: rows and columns that pictures of the published size have after the
+    last whole patch (384 pixels in patches of 14 leave 6), which nothing reads. norm: of everything, None for none.
     """
 
     width: int
@@ -31,6 +32,7 @@ class PictureEmbed(nn.Module):
     class_tokens: int = 0
     registers: int = 0
     mask_tokens: int = 0
+    spare: int = 0
     use_bias: bool = True
     norm: nn.Module | None = None
     dtype: DTypeLike = jnp.float32
@@ -44,7 +46,7 @@ class PictureEmbed(nn.Module):
         Raises ValueError for hidden patches where there is no mask token, and as ``patchify``.
         """
         if not isinstance(pictures, Pictures):
-            pictures = patchify(pictures, self.patch)
+            pictures = patchify(self._cut(pictures), self.patch)
         batch, length = pictures.doc.shape
         patches = jnp.asarray(pictures.patches).reshape(batch, length, self.patch, self.patch, 3)
         x = Dense(self.width, axes=3, use_bias=self.use_bias, dtype=self.dtype, name="patch")(patches)
@@ -56,6 +58,11 @@ class PictureEmbed(nn.Module):
         x = jnp.concatenate([repeated.reshape(batch, -1, self.width).astype(x.dtype), x], 1)
         read = jnp.broadcast_to(len(leading) * jnp.arange(pictures.count), (batch, pictures.count))
         return Embedded(x if self.norm is None else self.norm(x), _slots(pictures, len(leading)), read)
+
+    def _cut(self, pixels: Float[AnyArray, "B H W 3"]) -> Float[AnyArray, "B h w 3"]:
+        """The picture without ``spare`` rows and columns, where just those are left of whole patches."""
+        height, width = (side - self.spare * (side % self.patch == self.spare) for side in pixels.shape[1:3])
+        return pixels[:, :height, :width]
 
     def _hide(self, x: Float[Array, "B T D"], hidden: Bool[AnyArray, "B T"] | None) -> Float[Array, "B T D"]:
         token = self._table("mask_token", (self.mask_tokens, self.width))

@@ -67,4 +67,6 @@ def find_nearest(z: Float[Array, "*n C"], vectors: Float[Array, "V C"]) -> Int[A
 
 def nearness(z: Float[Array, "*n C"], vectors: Float[Array, "V C"]) -> Float[Array, "N V"]:
     """z . e - |e|^2 / 2, which is -|z - e|^2 / 2 without the |z|^2 that all vectors share."""
-    return z.reshape(-1, z.shape[-1]) @ vectors.T - jnp.square(vectors).sum(-1) / 2
+    # TPUs would round the factors of a float32 product to bfloat16, and choose other codes.
+    products = jnp.matmul(z.reshape(-1, z.shape[-1]), vectors.T, precision=jax.lax.Precision.HIGHEST)
+    return products - jnp.square(vectors).sum(-1) / 2

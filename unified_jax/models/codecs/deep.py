@@ -12,9 +12,9 @@ from unified_jax.codecs.ladder import Piece
 from unified_jax.codecs.posterior import Scale
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
-from unified_jax.models.codecs.ladder import conv, product
+from unified_jax.models.codecs.ladder import TRAINING_STEPS, conv, fixed_norm, product
 from unified_jax.models.codecs.vqgan import component
-from unified_jax.models.published import Component, Config
+from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.conv import Conv
 from unified_jax.nn.mlp import Activation, find_activation
 from unified_jax.nn.norm import FixedNorm, RMSNorm
@@ -23,16 +23,18 @@ RMS = partial(RMSNorm, 1e-5, use_bias=True)
 NORMS = {"rms_norm": RMS, "batch_norm": partial(FixedNorm, 1e-5)}
 DOWN = {"pixel_unshuffle": deep.FoldedConv, "conv": deep.StridedConv, "Conv": deep.StridedConv}
 UP = {"pixel_shuffle": deep.UnfoldedConv, "interpolate": deep.EnlargedConv}
-SKIP = r".*\.num_batches_tracked"  # counts of training steps, which nothing reads
+# Fields younger than the published files, which have none of them.
+DEFAULTS = {"encoder_out_shortcut": True, "decoder_in_shortcut": True, "decoder_conv_act_fn": "relu"}
 
 
 def autoencoder_dc(config: Config, *, dtype: DTypeLike) -> Component:
     """``AutoencoderDC``. Raises ValueError for pieces that are not known, and for a codec without its shortcuts."""
+    config = with_defaults(config, DEFAULTS)
     if not (config["encoder_out_shortcut"] and config["decoder_in_shortcut"]):
         raise ValueError("encoder_out_shortcut and decoder_in_shortcut must be true: no other codec is known")
     down = _choose(DOWN, config["downsample_block_type"], "downsample_block_type")
     up = _choose(UP, config["upsample_block_type"], "upsample_block_type")
-    activation = find_activation(config.get("decoder_conv_act_fn", "relu"))
+    activation = find_activation(config["decoder_conv_act_fn"])
     decoded = dict(norms=config["decoder_norm_types"], activations=config["decoder_act_fns"])
     module = deep.DeepAutoencoder(
         deep.Encoder(
@@ -55,7 +57,7 @@ def autoencoder_dc(config: Config, *, dtype: DTypeLike) -> Component:
         scale=Scale(0.0, 1 / config["scaling_factor"]),
     )
     rules = (*way_rules(config, "encoder", "down"), *way_rules(config, "decoder", "up"))
-    return component(module, config, rules, skip=SKIP, stem="diffusion_pytorch_model")
+    return component(module, config, rules, skip=TRAINING_STEPS, stem="diffusion_pytorch_model")
 
 
 def _first(config: Config, way: str) -> int:
@@ -112,7 +114,7 @@ def way_rules(config: Config, way: str, step: str) -> Iterator[Rule]:
     first, counts, scales = _first(config, way), config[f"{way}_layers_per_block"], config[f"{way}_qkv_multiscales"]
     for name, path in (("conv_in", "in"), ("conv_out", "out")):  # a step where the first level has no blocks
         yield from (*conv(f"{way}.{name}", f"{way}/{path}"), *conv(f"{way}.{name}.conv", f"{way}/{path}/conv"))
-    yield from norm(f"{way}.norm_out", f"{way}/norm")
+    yield from fixed_norm(f"{way}.norm_out", f"{way}/norm")
     last = len(counts) - 1
     for level in range(first, len(counts)):
         name = f"{way}.{step}_blocks.{level}"
@@ -126,17 +128,10 @@ def way_rules(config: Config, way: str, step: str) -> Iterator[Rule]:
             yield from attention_rules(f"{name}.{before + i}", path, scales=len(scales[level]))
 
 
-def norm(name: str, path: str) -> Iterator[Rule]:
-    """A norm of either kind."""
-    statistics = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
-    for theirs, ours in statistics.items():
-        yield Rule(f"{name}.{theirs}", f"{path}/{ours}")
-
-
 def plain_rules(name: str, path: str) -> Iterator[Rule]:
     """A block of convolutions."""
     yield from (*conv(f"{name}.conv1", f"{path}/conv_in"), *conv(f"{name}.conv2", f"{path}/conv_out"))
-    yield from norm(f"{name}.norm", f"{path}/norm")
+    yield from fixed_norm(f"{name}.norm", f"{path}/norm")
 
 
 def attention_rules(name: str, path: str, *, scales: int) -> Iterator[Rule]:
@@ -147,8 +142,8 @@ def attention_rules(name: str, path: str, *, scales: int) -> Iterator[Rule]:
     for i in range(scales):
         for ours, theirs in (("window", "proj_in"), ("mix", "proj_out")):
             yield from conv(f"{name}.attn.to_qkv_multiscale.{i}.{theirs}", f"{attention}/{ours}_{i}")
-    yield from norm(f"{name}.attn.norm_out", f"{attention}/norm")
+    yield from fixed_norm(f"{name}.attn.norm_out", f"{attention}/norm")
     yield from product(f"{name}.conv_out.conv_inverted", f"{gated}/up")
     yield from conv(f"{name}.conv_out.conv_depth", f"{gated}/conv")
     yield from product(f"{name}.conv_out.conv_point", f"{gated}/down")
-    yield from norm(f"{name}.conv_out.norm", f"{gated}/norm")
+    yield from fixed_norm(f"{name}.conv_out.norm", f"{gated}/norm")

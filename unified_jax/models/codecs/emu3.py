@@ -9,9 +9,9 @@ from unified_jax.codecs.quantisers.base import unchanged
 from unified_jax.codecs.quantisers.nearest import Nearest
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
-from unified_jax.models.codecs.ladder import Names, decoder_rules, encoder_rules
-from unified_jax.models.codecs.vqgan import component, encoder, widths
-from unified_jax.models.published import Component, Config
+from unified_jax.models.codecs.ladder import TRAINING_STEPS, Names, decoder_rules, encoder_rules, fixed_norm
+from unified_jax.models.codecs.vqgan import PREFIX, component, encoder, widths
+from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.causal_conv import CausalConv
 from unified_jax.nn.conv import Attention, ResBlock, SpatialNorm
 
@@ -23,11 +23,23 @@ NAMES = Names(
     before=lambda name: name.replace("attn.", "attn_norms.").replace("attn_1", "attn_norm"),
     axes="",
 )
-SKIP = r".*\.num_batches_tracked"  # counts of training steps, which nothing reads
+DEFAULTS = {
+    "codebook_size": 32768,
+    "embed_dim": 4,
+    "latent_channels": 4,
+    "out_channels": 3,
+    "temporal_downsample_factor": 4,
+    "base_channels": 256,
+    "channel_multiplier": (1, 2, 2, 4),
+    "num_res_blocks": 2,
+    "attn_resolutions": (3,),
+    "num_attention_heads": 1,
+}
 
 
 def emu3_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
     """``Emu3VQVAE``. Raises ValueError for a factor in time that is no power of two."""
+    config = with_defaults(config, DEFAULTS)
     factor, depth, levels = config["temporal_downsample_factor"], config["num_res_blocks"], len(widths(config))
     times = factor.bit_length() - 1
     if 2**times != factor:
@@ -44,7 +56,8 @@ def emu3_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
         double=DoubleTime(times, depth, dtype),
         decoder=Decoder(widths(config), depth + 1, config["out_channels"], norm=SpatialNorm, **fields),
     )
-    return component(module, config, rules(levels=levels, depth=depth, times=times), skip=SKIP)
+    names = rules(levels=levels, depth=depth, times=times)
+    return component(module, config, names, skip=TRAINING_STEPS, prefix=PREFIX)
 
 
 def rules(*, levels: int, depth: int, times: int) -> Iterator[Rule]:
@@ -69,8 +82,6 @@ def causal(name: str, path: str) -> tuple[Rule, Rule]:
 
 def time_block(name: str, path: str) -> Iterator[Rule]:
     """A ResBlock over time."""
-    statistics = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
     for place, number in (("in", 1), ("out", 2)):
         yield from causal(f"{name}.conv{number}", f"{path}/conv_{place}")
-        for theirs, ours in statistics.items():
-            yield Rule(f"{name}.norm{number}.{theirs}", f"{path}/norm_{place}/{ours}")
+        yield from fixed_norm(f"{name}.norm{number}", f"{path}/norm_{place}")

@@ -12,22 +12,29 @@ from unified_jax.codecs.ladder import Decoder, Encoder
 from unified_jax.codecs.posterior import Scale
 from unified_jax.codecs.quantisers.base import unchanged
 from unified_jax.core.types import DTypeLike
+from unified_jax.models.codecs.diffusers_ladder import DOWN, FORMER, UP, attended, ladder, rules
 from unified_jax.models.codecs.ladder import product
-from unified_jax.models.codecs.vq_model import DOWN, UP, attended, ladder, rules
 from unified_jax.models.codecs.vqgan import component
-from unified_jax.models.published import Component, Config
+from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.conv import GroupNorm
 from unified_jax.nn.dense import Dense
 
-# Of the attention in the middle, in files older than diffusers 0.17: those of Stable Diffusion 1 and 2.
-FORMER = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+# Fields younger than some published files: those of Stable Diffusion 1 have none of them.
+DEFAULTS = {
+    "scaling_factor": 0.18215,
+    "shift_factor": None,
+    "latents_mean": None,
+    "latents_std": None,
+    "use_quant_conv": True,
+    "use_post_quant_conv": True,
+    "mid_block_add_attention": True,
+}
 PRODUCTS = (*product("quant_conv", "to_moments"), *product("post_quant_conv", "from_latents"))
 
 
 def autoencoder_kl(config: Config, *, dtype: DTypeLike) -> Component:
     """``AutoencoderKL``. Raises ValueError for block types or an activation that are not known."""
-    if config["act_fn"] != "silu":
-        raise ValueError(f"act_fn {config['act_fn']!r}; known is 'silu'")
+    config = with_defaults(config, DEFAULTS)
     depth, channels = config["layers_per_block"], config["latent_channels"]
     shared = ladder(config, norm=partial(GroupNorm, config["norm_num_groups"]), dtype=dtype)
     products = {True: partial(Dense, use_bias=True, dtype=dtype), False: lambda features: unchanged}
@@ -39,16 +46,16 @@ def autoencoder_kl(config: Config, *, dtype: DTypeLike) -> Component:
             attended=attended(config["up_block_types"][::-1], UP),
             **shared,
         ),
-        to_moments=products[config.get("use_quant_conv", True)](2 * channels),
-        from_latents=products[config.get("use_post_quant_conv", True)](channels),
+        to_moments=products[config["use_quant_conv"]](2 * channels),
+        from_latents=products[config["use_post_quant_conv"]](channels),
         scale=read_scale(config),
     )
     return component(module, config, (*PRODUCTS, *rules(config)), stem="diffusion_pytorch_model", former=FORMER)
 
 
 def read_scale(config: Config) -> Scale:
-    """What the pipelines do to latents; fields that old configs lack change nothing."""
-    mean, std = config.get("latents_mean"), config.get("latents_std")
+    """What the pipelines do to latents; null changes nothing."""
+    mean, std = config["latents_mean"], config["latents_std"]
     if mean is None or std is None:
-        return Scale(config.get("shift_factor") or 0.0, 1 / config["scaling_factor"])
+        return Scale(config["shift_factor"] or 0.0, 1 / config["scaling_factor"])
     return Scale(tuple(mean), tuple(each / config["scaling_factor"] for each in std))

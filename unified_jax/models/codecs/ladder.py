@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from unified_jax.interop.rules import Rule
 
+TRAINING_STEPS = r".*\.num_batches_tracked"  # counted beside the statistics of a ``fixed_norm``; nothing reads them
 CONVOLVED = " 1 1"  # axes of a kernel of one place, where a published product is a convolution
 
 
@@ -70,6 +71,12 @@ def norm(name: str, path: str) -> tuple[Rule, ...]:
         *product(f"{name}.conv_y", f"{path}/scale"),
         *product(f"{name}.conv_b", f"{path}/shift"),
     )
+
+
+def fixed_norm(name: str, path: str) -> tuple[Rule, ...]:
+    """Of a norm whose statistics were measured once; a norm without them has the first two."""
+    parts = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
+    return tuple(Rule(f"{name}.{theirs}", f"{path}/{ours}") for theirs, ours in parts.items())
 
 
 def block(name: str, path: str, names: Names) -> Iterator[Rule]:

@@ -14,10 +14,25 @@ from unified_jax.codecs.quantisers.nearest import Nearest
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
 from unified_jax.models.codecs.ladder import Names, decoder_rules, encoder_rules, product
-from unified_jax.models.published import Component, Config, Published
+from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.conv import Attention, ResBlock
 from unified_jax.nn.dense import Dense
 
+LADDER_DEFAULTS = {
+    "base_channels": 128,
+    "channel_multiplier": (1, 1, 2, 2, 4),
+    "num_res_blocks": 2,
+    "latent_channels": 256,
+}
+CHAMELEON_DEFAULTS = LADDER_DEFAULTS | {
+    "embed_dim": 256,
+    "num_embeddings": 8192,
+    "resolution": 512,
+    "attn_resolutions": None,
+    "attn_type": "vanilla",
+}
+JANUS_DEFAULTS = LADDER_DEFAULTS | {"embed_dim": 8, "num_embeddings": 16384, "out_channels": 3}
+PREFIX = "vqmodel."  # in the files of whole models
 WHOLE, WITHOUT = (ResBlock, Attention, ResBlock), (ResBlock, ResBlock)  # middles
 
 CODES = (
@@ -32,7 +47,8 @@ def chameleon_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
 
     Raises ValueError for an ``attn_type`` that is not known.
     """
-    placed = config.get("attn_resolutions") or ()
+    config = with_defaults(config, CHAMELEON_DEFAULTS)
+    placed = config["attn_resolutions"] or ()
     without = (WITHOUT, Names(middle=("mid.block_1", "mid.block_2")), ())
     kinds = {"vanilla": (WHOLE, Names(), placed), "none": without, None: without}
     if config["attn_type"] not in kinds:
@@ -43,13 +59,14 @@ def chameleon_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
     down = encoder(config, attended=attended, middle=middle, dtype=dtype)
     module = LadderTokenizer(encoder=down, **codes(config, dtype=dtype))
     rules = (*CODES, *encoder_rules(names, levels=len(levels), depth=config["num_res_blocks"]))
-    return component(module, config, rules)
+    return component(module, config, rules, prefix=PREFIX)
 
 
 def janus_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
     """``JanusVQVAE``: attention at the coarsest level; vectors are put on the unit sphere where codes are read, and
     only there, which is how transformers computes it.
     """
+    config = with_defaults(config, JANUS_DEFAULTS)
     levels, depth = len(config["channel_multiplier"]), config["num_res_blocks"]
     attended = (levels - 1,)
     module = LadderCodec(
@@ -63,7 +80,7 @@ def janus_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
         *encoder_rules(names, levels=levels, depth=depth),
         *decoder_rules(names, levels=levels, depth=depth + 1),
     )
-    return component(module, config, rules)
+    return component(module, config, rules, prefix=PREFIX)
 
 
 def encoder(config: Config, *, dtype: DTypeLike, **fields: Any) -> Encoder:
@@ -86,6 +103,11 @@ def widths(config: Config) -> tuple[int, ...]:
 
 
 def component(module: nn.Module, config: Config, rules: Iterable[Rule], **layout: Any) -> Component:
-    """A codec of pictures of any size that divides into whole codes. layout: further fields of ``Published``."""
+    """A codec of pictures of any size that divides into whole codes. layout: further fields of ``Published``.
+
+    Raises ValueError for pictures of other than three channels.
+    """
+    if (channels := config.get("in_channels", 3)) != 3:
+        raise ValueError(f"in_channels {channels}: only pictures of 3 channels are known here")
     pixels = jax.ShapeDtypeStruct((1, module.factor, module.factor, 3), jnp.float32)
     return Component(module, (pixels,), Published(config, tuple(rules), **layout))

@@ -56,6 +56,9 @@ def _component(
 ) -> Component:
     if config.get("attn_scales"):
         raise ValueError(f"attn_scales {config['attn_scales']}; known is [], attention in the middle alone")
+    patch = config.get("patch_size") or 1
+    if (read := config.get("in_channels", config.get("input_channels", 3))) != 3 * patch**2:
+        raise ValueError(f"{read} channels of {patch} x {patch} pixels: only pictures of 3 channels are known here")
     times, depth, base, channels = _times(config), config["num_res_blocks"], config["base_dim"], config["z_dim"]
     widths = lambda base: tuple(base * multiple for multiple in config["dim_mult"])
     steps = lambda sides, frames: tuple((sides, frames)[:time] for time in times)
@@ -75,7 +78,7 @@ def _component(
         bridges=tuple(bridges_up),
         dtype=dtype,
     )
-    patch, frames = config.get("patch_size") or 1, 2 ** times.count(2)
+    frames = 2 ** times.count(2)
     factor, scale = patch * 2 ** len(times), Scale(tuple(config["latents_mean"]), tuple(config["latents_std"]))
     module = KlVideo(encoder, decoder, channels, factor, frames, patch, scale, dtype)
     pixels = jax.ShapeDtypeStruct((1, 1 + frames, factor, factor, 3), jnp.float32)

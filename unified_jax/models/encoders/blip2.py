@@ -10,8 +10,7 @@ from unified_jax.core.types import DTypeLike
 from unified_jax.interop.pairs import dense, heads, norm, out
 from unified_jax.interop.rules import Rule
 from unified_jax.models.encoders import transformer
-from unified_jax.models.encoders.clip import pixels
-from unified_jax.models.published import Component, Config, Published
+from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.connectors.q_former import QFormerStack
 from unified_jax.nn.cross_attention import CrossAttention
 from unified_jax.nn.encoder import Encoder
@@ -22,7 +21,7 @@ from unified_jax.nn.resample import cubic
 
 def blip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     """``Blip2VisionModel``; what is pooled passes the last norm twice, as in the reference."""
-    config = transformer.with_defaults(config, VISION_DEFAULTS)
+    config = with_defaults(config, VISION_DEFAULTS)
     side, layer_norm = transformer.table_side(config), transformer.layer_norm(config)()
     embed = PictureEmbed(
         config["hidden_size"],
@@ -34,7 +33,7 @@ def blip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     )
     stack = transformer.stack(config, qkv_bias=config["qkv_bias"], dtype=dtype)
     encoder = Encoder(embed, stack, norm=layer_norm, pool=Read(layer_norm))
-    return Component(encoder, (pixels(config),), Published(config, VISION_RULES, prefix="vision_model."))
+    return Component(encoder, (transformer.pixels(config),), Published(config, VISION_RULES, prefix="vision_model."))
 
 
 def blip2_qformer(config: Config, *, dtype: DTypeLike) -> Component:
@@ -42,7 +41,7 @@ def blip2_qformer(config: Config, *, dtype: DTypeLike) -> Component:
 
     Raises ValueError for one that reads text beside its queries.
     """
-    config = transformer.with_defaults(config, QFORMER_DEFAULTS)
+    config = with_defaults(config, QFORMER_DEFAULTS)
     if config["use_qformer_text_input"]:
         raise ValueError("use_qformer_text_input true: only a Q-Former of queries alone is known here")
     width, num_heads = config["hidden_size"], config["num_attention_heads"]
@@ -55,7 +54,7 @@ def blip2_qformer(config: Config, *, dtype: DTypeLike) -> Component:
     )
     rules = qformer_rules(module.depth, module.period)
     inputs = [jax.ShapeDtypeStruct((1, 4, size), jnp.float32) for size in (width, config["encoder_hidden_size"])]
-    return Component(module, inputs, Published(config, rules, SKIP, prefix="qformer."))
+    return Component(module, inputs, Published(config, rules, transformer.POSITION_IDS, prefix="qformer."))
 
 
 def qformer_rules(depth: int, period: int, *, ours: str = "") -> tuple[Rule, ...]:
@@ -119,4 +118,3 @@ VISION_RULES = (
     *transformer.NORMS_AND_MLP,
     *norm("post_layernorm", "norm"),
 )
-SKIP = r"embeddings\.position_ids"  # 0, 1, 2, ..., which early files stored

@@ -10,7 +10,7 @@ from unified_jax.core.types import Array, DTypeLike, Int
 from unified_jax.interop.pairs import dense, norm, under
 from unified_jax.interop.rules import Rule
 from unified_jax.models.encoders import transformer
-from unified_jax.models.published import Component, Config, Published
+from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.dense import Dense
 from unified_jax.nn.encoder import Encoder
 from unified_jax.nn.picture_embed import PictureEmbed
@@ -21,7 +21,7 @@ from unified_jax.nn.text_embed import TextEmbed, causal
 
 def clip_vision(config: Config, *, dtype: DTypeLike) -> Component:
     """``CLIPVisionModel``, ``CLIPVisionModelWithProjection``; only what is pooled passes the last norm."""
-    config = transformer.with_defaults(config, VISION_DEFAULTS)
+    config = with_defaults(config, VISION_DEFAULTS)
     published, project = _published(config, VISION_RULES, of="vision_model.", name="visual_projection", dtype=dtype)
     side, layer_norm = transformer.table_side(config), transformer.layer_norm(config)
     embed = PictureEmbed(
@@ -35,12 +35,12 @@ def clip_vision(config: Config, *, dtype: DTypeLike) -> Component:
         dtype=dtype,
     )
     encoder = Encoder(embed, transformer.stack(config, dtype=dtype), norm=None, pool=Read(layer_norm(), project))
-    return Component(encoder, (pixels(config),), published)
+    return Component(encoder, (transformer.pixels(config),), published)
 
 
 def clip_text(config: Config, *, dtype: DTypeLike) -> Component:
     """``CLIPTextModel``, ``CLIPTextModelWithProjection``."""
-    config = transformer.with_defaults(config, TEXT_DEFAULTS)
+    config = with_defaults(config, TEXT_DEFAULTS)
     published, project = _published(config, TEXT_RULES, of="text_model.", name="text_projection", dtype=dtype)
     embed = TextEmbed(
         config["vocab_size"],
@@ -64,15 +64,10 @@ def _published(
     of, name: what files call this encoder, and that map.
     """
     if not any(kind.endswith("WithProjection") for kind in config.get("architectures") or ()):
-        return Published(config, rules, SKIP, prefix=of), None
+        return Published(config, rules, transformer.POSITION_IDS, prefix=of), None
     both = (*under(of, rules), *dense(name, "pool/project"))
-    return Published(config, both, of.replace(".", r"\.") + SKIP), Dense(config["projection_dim"], dtype=dtype)
-
-
-def pixels(config: Config) -> jax.ShapeDtypeStruct:
-    """A picture of the size the encoder was trained at."""
-    side = transformer.table_side(config) * transformer.side(config, "patch_size")
-    return jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    skip = of.replace(".", r"\.") + transformer.POSITION_IDS
+    return Published(config, both, skip), Dense(config["projection_dim"], dtype=dtype)
 
 
 def end_of_text(ids: Int[Array, "B T"], *, end: int) -> Int[Array, "B"]:
@@ -117,4 +112,3 @@ TEXT_RULES = (
     *transformer.LAYERS,
     *norm("final_layer_norm", "norm"),
 )
-SKIP = r"embeddings\.position_ids"  # 0, 1, 2, ..., which early files stored

@@ -10,8 +10,7 @@ from unified_jax.core.types import DTypeLike
 from unified_jax.interop.pairs import dense, heads, norm, out
 from unified_jax.interop.rules import Rule
 from unified_jax.models.encoders import transformer
-from unified_jax.models.encoders.clip import pixels
-from unified_jax.models.published import Component, Config, Published
+from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.encoder import Encoder
 from unified_jax.nn.mlp import GatedMlp
 from unified_jax.nn.norm import LayerScale
@@ -22,13 +21,13 @@ from unified_jax.nn.resample import Weights, cubic, smooth_cubic
 
 def dinov2(config: Config, *, dtype: DTypeLike) -> Component:
     """``Dinov2Model``."""
-    config = transformer.with_defaults(config, DEFAULTS | {"patch_size": 14, "use_mask_token": True})
+    config = with_defaults(config, DEFAULTS | {"patch_size": 14, "use_mask_token": True})
     return _component(config, weights=cubic, mask_tokens=int(config["use_mask_token"]), dtype=dtype)
 
 
 def dinov2_with_registers(config: Config, *, dtype: DTypeLike) -> Component:
     """``Dinov2WithRegistersModel``, whose table of places is resized smoothly."""
-    config = transformer.with_defaults(config, DEFAULTS | {"patch_size": 16, "num_register_tokens": 4})
+    config = with_defaults(config, DEFAULTS | {"patch_size": 16, "num_register_tokens": 4})
     registers = config["num_register_tokens"]
     return _component(config, weights=smooth_cubic, mask_tokens=1, registers=registers, dtype=dtype)
 
@@ -51,7 +50,7 @@ def _component(
     mlp, names = (_gated if config["use_swiglu_ffn"] else _plain)(config, dtype=dtype)
     stack = transformer.stack(config, qkv_bias=config["qkv_bias"], post_norm=scale, mlp=mlp, dtype=dtype)
     encoder = Encoder(embed, stack, norm=layer_norm(), pool=Read())
-    return Component(encoder, (pixels(config),), Published(config, (*RULES, *names)))
+    return Component(encoder, (transformer.pixels(config),), Published(config, (*RULES, *names)))
 
 
 def _plain(config: Config, *, dtype: DTypeLike) -> tuple[Callable[..., nn.Module], Sequence[Rule]]:

@@ -10,8 +10,7 @@ from unified_jax.core.types import DTypeLike
 from unified_jax.interop.pairs import dense, norm, out
 from unified_jax.interop.rules import Rule
 from unified_jax.models.encoders import transformer
-from unified_jax.models.encoders.clip import SKIP, pixels
-from unified_jax.models.published import Component, Config, Published
+from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.encoder import Encoder
 from unified_jax.nn.picture_embed import PictureEmbed
 from unified_jax.nn.pool import AttentionPool
@@ -20,15 +19,18 @@ from unified_jax.nn.resample import Weights, cubic, smooth_linear
 
 def siglip_vision(config: Config, *, dtype: DTypeLike) -> Component:
     """``SiglipVisionModel``."""
-    config = transformer.with_defaults(config, DEFAULTS | {"image_size": 224})
-    encoder = _encoder(config, transformer.table_side(config), weights=cubic, dtype=dtype)
+    config = with_defaults(config, DEFAULTS | {"image_size": 224})
+    side = transformer.table_side(config)
+    spare = transformer.side(config, "image_size") - side * transformer.side(config, "patch_size")
+    encoder = _encoder(config, side, weights=cubic, spare=spare, dtype=dtype)
     rules = (*transformer.patches("embeddings.patch_embedding"), *RULES)
-    return Component(encoder, (pixels(config),), Published(config, rules, SKIP, prefix="vision_model."))
+    published = Published(config, rules, transformer.POSITION_IDS, prefix="vision_model.")
+    return Component(encoder, (transformer.pixels(config),), published)
 
 
 def siglip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     """``Siglip2VisionModel``: packed pictures of any shape; the table of places is resized smoothly."""
-    config = transformer.with_defaults(config, DEFAULTS | {"num_patches": 256})
+    config = with_defaults(config, DEFAULTS | {"num_patches": 256})
     encoder = _encoder(config, math.isqrt(config["num_patches"]), weights=smooth_linear, dtype=dtype)
     rules = (
         Rule("embeddings.patch_embedding.weight", "embed/patch/kernel", "d (p q c) -> p q c d"),
@@ -38,13 +40,13 @@ def siglip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     length, ints = config["num_patches"], lambda *shape: jax.ShapeDtypeStruct(shape, jnp.int32)
     patches = jax.ShapeDtypeStruct((1, length, 3 * transformer.side(config, "patch_size") ** 2), jnp.float32)
     inputs = Pictures(patches, doc=ints(1, length), place=ints(1, length, 2), grid=ints(1, length, 2))
-    return Component(encoder, (inputs,), Published(config, rules, SKIP, prefix="vision_model."))
+    return Component(encoder, (inputs,), Published(config, rules, transformer.POSITION_IDS, prefix="vision_model."))
 
 
-def _encoder(config: Config, side: int, *, weights: Weights, dtype: DTypeLike) -> Encoder:
+def _encoder(config: Config, side: int, *, weights: Weights, spare: int = 0, dtype: DTypeLike) -> Encoder:
     width, layer_norm = config["hidden_size"], transformer.layer_norm(config)
     patch = transformer.side(config, "patch_size")
-    embed = PictureEmbed(width, patch=patch, grid=(side, side), weights=weights, dtype=dtype)
+    embed = PictureEmbed(width, patch=patch, grid=(side, side), weights=weights, spare=spare, dtype=dtype)
     pool = AttentionPool(
         layer_norm(),
         transformer.mlp(config, config["intermediate_size"], dtype=dtype)(),

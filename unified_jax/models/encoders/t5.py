@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.pairs import dense, heads, norm, out
 from unified_jax.interop.rules import Rule
-from unified_jax.models.encoders.transformer import STACK, with_defaults
-from unified_jax.models.published import Component, Config, Published
+from unified_jax.models.encoders.transformer import STACK
+from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.block import Block
 from unified_jax.nn.encoder import Encoder
 from unified_jax.nn.mlp import GatedMlp, Mlp, find_activation
@@ -57,7 +57,8 @@ def _component(
     embed = TextEmbed(config["vocab_size"], config["d_model"], blocks=everything, end=first, dtype=dtype)
     encoder = Encoder(embed, stack, norm=layer_norm(), pool=None)
     ids = jax.ShapeDtypeStruct((1, 8), jnp.int32)
-    return Component(encoder, (ids,), Published(config, (*RULES, *names, bias_rule), SKIP))
+    rules = (*RULES, *names, bias_rule)
+    return Component(encoder, (ids,), Published(config, rules, SKIP, prefix="language_model."))
 
 
 def _bias(config: Config) -> Callable[..., nn.Module]:

@@ -1,10 +1,12 @@
 """What published encoders share: their stack of layers, and the names under which its parameters are published."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.pairs import dense, heads, norm, out
@@ -15,11 +17,6 @@ from unified_jax.nn.mlp import Mlp, find_activation
 from unified_jax.nn.norm import LayerNorm
 from unified_jax.nn.rope import NoRope
 from unified_jax.nn.stack import Stack
-
-
-def with_defaults(config: Config, defaults: Mapping[str, Any]) -> Config:
-    """The config with the reference's own defaults where it is silent: files of these kinds hold differences only."""
-    return Config({**defaults, **config})
 
 
 def stack(config: Config, *, dtype: DTypeLike, **fields: Any) -> Stack:
@@ -67,6 +64,13 @@ def side(config: Config, key: str) -> int:
     return pair[0]
 
 
+def pixels(config: Config) -> jax.ShapeDtypeStruct:
+    """A picture of the size the encoder was trained at."""
+    height = table_side(config) * side(config, "patch_size")
+    return jax.ShapeDtypeStruct((1, height, height, 3), jnp.float32)
+
+
+POSITION_IDS = r"embeddings\.position_ids"  # 0, 1, 2, ..., which early files stored
 LAYER = r"encoder.layers.(\d+)"
 STACK = "stack/layer"
 
