@@ -32,6 +32,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addpre
 # 15% of a step on the machine this was measured on. Ignored where there is no glibc.
 HEAP := env GLIBC_TUNABLES=glibc.malloc.hugetlb=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 
+# The TPU compiler, for tests that compile for TPUs; jax would look for a TPU wherever it could import libtpu.
+TPU = TPU_LIBRARY_PATH=$(CURDIR)/.venv/libtpu/libtpu/libtpu.so
+
 .PHONY: demo test parity bench lint format clean
 .DELETE_ON_ERROR:
 
@@ -41,10 +44,10 @@ demo: .venv/installed
 	@echo "The page: $(abspath $(WORKDIR))/report.html    The scores: $(abspath $(WORKDIR))/metrics.json"
 
 test: lint
-	$(HEAP) TPU_LIBRARY_PATH=$(CURDIR)/.venv/libtpu/libtpu/libtpu.so $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST)
+	$(HEAP) $(TPU) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST)
 
 parity: .venv/installed-test
-	$(BIN)/python -m pytest tests/parity tests/nn/moe_test.py tests/nn/kernels --record
+	$(TPU) $(BIN)/python -m pytest tests/parity tests/nn/moe_test.py tests/nn/kernels --record
 
 bench: .venv/installed-test
 	JAX_PLATFORMS=cpu $(HEAP) $(BIN)/ujx bench all
