@@ -12,7 +12,7 @@ from setuptools import find_packages, setup
 RUNTIME = [
     "absl-py>=2.3.1,<3",  # logging
     "chex>=0.1.91,<0.2",  # comparing whole trees
-    "einops>=0.8.0,<0.9",  # patches <-> pixels
+    "einops>=0.8.1,<0.9",  # patches <-> pixels
     "flax>=0.12.0,<0.13",  # Linen modules
     "grain>=0.2.13,<0.3",  # input pipelines and their state; brings array_record
     "jax>=0.8.3,<0.11",  # 0.8.0 on CPU computes the keys of a scanned stack wrongly (tests/nn/stack_test.py finds it)
