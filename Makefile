@@ -32,7 +32,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addpre
 # 15% of a step on the machine this was measured on. Ignored where there is no glibc.
 HEAP := env GLIBC_TUNABLES=glibc.malloc.hugetlb=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 
-# The TPU compiler, for tests that compile for TPUs; jax would look for a TPU wherever it could import libtpu.
+# The TPU compiler, which tests find by this alone.
 TPU = TPU_LIBRARY_PATH=$(CURDIR)/.venv/libtpu/libtpu/libtpu.so
 
 .PHONY: demo test parity bench lint format clean

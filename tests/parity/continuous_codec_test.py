@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from continuous_codecs import CASES, Case, decode, encode
+from difference import worst_relative
 
 from unified_jax.codecs.posterior import Posterior
 from unified_jax.interop import convert
@@ -101,12 +102,6 @@ def test_published_sizes_have_the_published_names_and_shapes(case):
     ours = convert.export(component.shapes(), rules=component.published.rules)
     theirs = {name: tuple(x.shape) for name, x in reference.state_dict().items() if "num_batches" not in name}
     assert {name: tuple(x.shape) for name, x in ours.items()} == theirs
-
-
-def worst_relative(got: np.ndarray, want: np.ndarray) -> float:
-    """max |got - want| / max |want|."""
-    assert got.shape == want.shape
-    return float(np.abs(got - want).max() / np.abs(want).max())
 
 
 def _flat(encoded: Any) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from codecs_table import CASES, CLIPS, Case
+from difference import worst_relative
 
 from unified_jax.codecs.discrete_clip import EPSILON
 from unified_jax.codecs.network import NetworkCodec
@@ -62,11 +63,6 @@ def clip_pair(request, tmp_path_factory) -> Pair:
 
 def pictures(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-1, 1, (*shape, 3)).astype(np.float32)
-
-
-def worst_relative(got: np.ndarray, want: np.ndarray) -> float:
-    assert got.shape == want.shape
-    return float(np.abs(got - want).max() / np.abs(want).max())
 
 
 def without_gradient(run: Callable, *args) -> np.ndarray:

@@ -14,7 +14,6 @@ from unified_jax.models.published import Component, Config, Published, with_defa
 from unified_jax.nn.connectors.q_former import QFormerStack
 from unified_jax.nn.cross_attention import CrossAttention
 from unified_jax.nn.encoder import Encoder
-from unified_jax.nn.picture_embed import PictureEmbed
 from unified_jax.nn.pool import Read
 from unified_jax.nn.resample import cubic
 
@@ -22,15 +21,8 @@ from unified_jax.nn.resample import cubic
 def blip2_vision(config: Config, *, dtype: DTypeLike) -> Component:
     """``Blip2VisionModel``; what is pooled passes the last norm twice, as in the reference."""
     config = with_defaults(config, VISION_DEFAULTS)
-    side, layer_norm = transformer.table_side(config), transformer.layer_norm(config)()
-    embed = PictureEmbed(
-        config["hidden_size"],
-        patch=transformer.side(config, "patch_size"),
-        grid=(side, side),
-        weights=cubic,
-        class_tokens=1,
-        dtype=dtype,
-    )
+    layer_norm = transformer.layer_norm(config)()
+    embed = transformer.picture_embed(config, weights=cubic, dtype=dtype)
     stack = transformer.stack(config, qkv_bias=config["qkv_bias"], dtype=dtype)
     encoder = Encoder(embed, stack, norm=layer_norm, pool=Read(layer_norm))
     return Component(encoder, (transformer.pixels(config),), Published(config, VISION_RULES, prefix="vision_model."))

@@ -13,7 +13,6 @@ from unified_jax.models.encoders import transformer
 from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.dense import Dense
 from unified_jax.nn.encoder import Encoder
-from unified_jax.nn.picture_embed import PictureEmbed
 from unified_jax.nn.pool import Read
 from unified_jax.nn.resample import cubic
 from unified_jax.nn.text_embed import TextEmbed, causal
@@ -23,17 +22,8 @@ def clip_vision(config: Config, *, dtype: DTypeLike) -> Component:
     """``CLIPVisionModel``, ``CLIPVisionModelWithProjection``; only what is pooled passes the last norm."""
     config = with_defaults(config, VISION_DEFAULTS)
     published, project = _published(config, VISION_RULES, of="vision_model.", name="visual_projection", dtype=dtype)
-    side, layer_norm = transformer.table_side(config), transformer.layer_norm(config)
-    embed = PictureEmbed(
-        config["hidden_size"],
-        patch=transformer.side(config, "patch_size"),
-        grid=(side, side),
-        weights=cubic,
-        class_tokens=1,
-        use_bias=False,
-        norm=layer_norm(),
-        dtype=dtype,
-    )
+    layer_norm = transformer.layer_norm(config)
+    embed = transformer.picture_embed(config, weights=cubic, use_bias=False, norm=layer_norm(), dtype=dtype)
     encoder = Encoder(embed, transformer.stack(config, dtype=dtype), norm=None, pool=Read(layer_norm(), project))
     return Component(encoder, (transformer.pixels(config),), published)
 

@@ -14,7 +14,6 @@ from unified_jax.models.published import Component, Config, Published, with_defa
 from unified_jax.nn.encoder import Encoder
 from unified_jax.nn.mlp import GatedMlp
 from unified_jax.nn.norm import LayerScale
-from unified_jax.nn.picture_embed import PictureEmbed
 from unified_jax.nn.pool import Read
 from unified_jax.nn.resample import Weights, cubic, smooth_cubic
 
@@ -35,16 +34,9 @@ def dinov2_with_registers(config: Config, *, dtype: DTypeLike) -> Component:
 def _component(
     config: Config, *, weights: Weights, mask_tokens: int, registers: int = 0, dtype: DTypeLike
 ) -> Component:
-    side, layer_norm = transformer.table_side(config), transformer.layer_norm(config)
-    embed = PictureEmbed(
-        config["hidden_size"],
-        patch=transformer.side(config, "patch_size"),
-        grid=(side, side),
-        weights=weights,
-        class_tokens=1,
-        registers=registers,
-        mask_tokens=mask_tokens,
-        dtype=dtype,
+    layer_norm = transformer.layer_norm(config)
+    embed = transformer.picture_embed(
+        config, weights=weights, registers=registers, mask_tokens=mask_tokens, dtype=dtype
     )
     scale = partial(LayerScale, config["layerscale_value"])
     mlp, names = (_gated if config["use_swiglu_ffn"] else _plain)(config, dtype=dtype)

@@ -15,6 +15,8 @@ from unified_jax.models.published import Config
 from unified_jax.nn.block import Block
 from unified_jax.nn.mlp import Mlp, find_activation
 from unified_jax.nn.norm import LayerNorm
+from unified_jax.nn.picture_embed import PictureEmbed
+from unified_jax.nn.resample import Weights
 from unified_jax.nn.rope import NoRope
 from unified_jax.nn.stack import Stack
 
@@ -38,6 +40,20 @@ def stack(config: Config, *, dtype: DTypeLike, **fields: Any) -> Stack:
     if "mlp" not in body:
         body["mlp"] = mlp(config, config["intermediate_size"], dtype=dtype)
     return Stack(partial(Block, **body), config["num_hidden_layers"], NoRope(body["head_dim"]), norm=None)
+
+
+def picture_embed(config: Config, *, weights: Weights, dtype: DTypeLike, **fields: Any) -> PictureEmbed:
+    """Patches behind a class token, with a square table of places. weights, fields: of ``PictureEmbed``."""
+    patch, places = side(config, "patch_size"), table_side(config)
+    return PictureEmbed(
+        config["hidden_size"],
+        patch=patch,
+        grid=(places, places),
+        weights=weights,
+        class_tokens=1,
+        dtype=dtype,
+        **fields,
+    )
 
 
 def layer_norm(config: Config) -> Callable[..., nn.Module]:
