@@ -82,11 +82,12 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
     rng, started = jax.random.key(c.seed), time.perf_counter() - seconds
     budget = Budget(workdir / "steps.json", steps=c.steps, minutes=c.minutes)
     steps = budget.steps(step)
-    with Log(workdir, steps=steps, step=step) as log, jax.set_mesh(mesh):
+    with Log(workdir, steps=steps, step=step) as log:
         while step < steps:
             batch = next(data)
             rate = schedule(c.optimizer, step, steps)
-            state, metrics = step_fn(state, put(batch), rng, np.float32(rate))
+            with jax.set_mesh(mesh):  # no longer than this: Orbax 0.11 slices single shards, which no mesh may surround
+                state, metrics = step_fn(state, put(batch), rng, np.float32(rate))
             step += 1
             if step % c.log_every == 0 or step >= steps:
                 metrics = {name: float(x) for name, x in metrics.items()}
@@ -103,7 +104,8 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
             if c.evaluate_every and step % c.evaluate_every == 0 and not last:
                 jax.block_until_ready(state)
                 paused = time.perf_counter()
-                evaluate(step, paused - started, model, state.ema)
+                with jax.set_mesh(mesh):
+                    evaluate(step, paused - started, model, state.ema)
                 started += time.perf_counter() - paused
     checkpoints.wait()
     checkpoints.close()
