@@ -28,9 +28,10 @@ JOBS ?= 2
 PACKAGING := setup.py pyproject.toml $(CONSTRAINTS)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
 
-# XLA on CPU frees and maps its large temporaries in every step; keeping them in the heap, on huge pages, saved about
-# 15% of a step on the machine this was measured on. Ignored where there is no glibc.
-HEAP := env GLIBC_TUNABLES=glibc.malloc.hugetlb=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
+# XLA on CPU frees and maps its large temporaries in every step, and every thread in a heap of its own. Kept in one
+# heap, on huge pages, a step maps nothing: experiments/bench/README.md has the figures. Ignored where there is no glibc.
+HEAP := env GLIBC_TUNABLES=glibc.malloc.hugetlb=1 MALLOC_ARENA_MAX=1 MALLOC_MMAP_MAX_=0 \
+  MALLOC_TRIM_THRESHOLD_=100000000000
 
 # The TPU compiler, which tests find by this alone.
 TPU = TPU_LIBRARY_PATH=$(CURDIR)/.venv/libtpu/libtpu/libtpu.so
