@@ -40,7 +40,7 @@ def test_a_velocity_prediction_is_taken_as_it_is(pair):
 def test_the_exact_output_gives_the_exact_velocity(pair, prediction, t):
     x, noise = pair
     path, t = Rectified(prediction), jnp.full((2, 5), t)
-    velocity = path.velocity(path.target(x, noise), path.corrupt(x, noise, t), t)
+    velocity = path.velocity(path.target(x, noise, t), path.corrupt(x, noise, t), t)
     np.testing.assert_allclose(velocity, noise - x, atol=1e-4)
 
 
@@ -49,7 +49,7 @@ def test_the_exact_output_gives_the_exact_velocity(pair, prediction, t):
 def test_the_weight_turns_an_error_of_the_output_into_one_of_the_velocity(pair, prediction, t):
     x, noise = pair
     path, t = Rectified(prediction), jnp.full((2, 5), t)
-    wrong = path.target(x, noise) + 0.5
+    wrong = path.target(x, noise, t) + 0.5
     error = jnp.square(path.velocity(wrong, path.corrupt(x, noise, t), t) - (noise - x)).mean(-1)
     np.testing.assert_allclose(0.25 * path.weight(t), error, rtol=1e-3)
 

@@ -42,7 +42,7 @@ def noise(clean, payload):
 def test_the_exact_answer_costs_nothing(path, seq):
     flow = Flow("image", path=path)
     clean, (payload, target) = seq.streams["image"].values, corrupted(flow, seq)
-    sums = flow.loss(path.target(clean, noise(clean, payload)), target, payload)
+    sums = flow.loss(path.target(clean, noise(clean, payload), payload.time), target, payload)
     assert float(sums.total) == pytest.approx(0, abs=1e-4) and sums.count == WEIGHT.sum()
 
 
@@ -50,7 +50,7 @@ def test_the_exact_answer_costs_nothing(path, seq):
 def test_any_other_answer_costs_more(path, seq):
     flow = Flow("image", path=path)
     clean, (payload, target) = seq.streams["image"].values, corrupted(flow, seq)
-    wrong = path.target(clean, noise(clean, payload)) + 0.1
+    wrong = path.target(clean, noise(clean, payload), payload.time) + 0.1
     assert flow.loss(wrong, target, payload).total > 0.05
 
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 
 from unified_jax.core.noise import Rectified, TimeSampler, uniform
 from unified_jax.core.sequence import Interleaved, Payload
 from unified_jax.core.types import Array, Float, PRNGKeyArray
+from unified_jax.objectives.noising import noised
 from unified_jax.objectives.total import Sums
 
 
@@ -25,14 +25,8 @@ class Flow:
 
     def corrupt(self, rng: PRNGKeyArray, seq: Interleaved) -> tuple[Interleaved, Float[Array, "B N P"]]:
         """Noises the learned entries; context entries (weight 0) stay clean at time 0."""
-        payload = seq.streams[self.stream]
-        time_rng, noise_rng = jax.random.split(rng)
-        # A row has at most as many units as entries, so a draw for each entry index covers every unit.
-        time = jnp.take_along_axis(self.time(time_rng, payload.slot.shape), payload.unit, 1)
-        time = jnp.where(payload.weight > 0, time, 0.0)
-        noise = jax.random.normal(noise_rng, payload.values.shape)
-        x_t = self.path.corrupt(payload.values, noise, time)
-        return seq.put(self.stream, values=x_t, time=time), self.path.target(payload.values, noise)
+        made = noised(rng, seq, stream=self.stream, path=self.path, time=self.time)
+        return made.seq, self.path.target(made.clean, made.noise, made.seq.streams[self.stream].time)
 
     def loss(self, prediction: Float[Array, "B N P"], target: Float[Array, "B N P"], payload: Payload) -> Sums:
         error = jnp.square(prediction - target).mean(-1) * self.path.weight(payload.time)

@@ -1,4 +1,4 @@
-"""Draw: pictures in all rows at once, each by integrating the path's velocity from noise to data; one jitted loop.
+"""Draw: pictures in all rows at once, each solved from noise to data by the fill's solver; one jitted loop.
 
 Nothing is committed. Rows may take different numbers of steps; one that has arrived stands still.
 """
@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from flax import struct
 
 from unified_jax.core.cache import Cache
+from unified_jax.core.noise import timetable
 from unified_jax.core.sequence import Interleaved
 from unified_jax.core.types import Array, Float, Leaf
-from unified_jax.sampling import solvers
 from unified_jax.sampling.extend import extend
-from unified_jax.sampling.guidance import guide
+from unified_jax.sampling.solvers.solve import solve
 
 STEPS = 64  # timetables have room for this many steps times a power of two
 
@@ -25,7 +25,7 @@ class Brushes:
     """How every row draws, [B] each.
 
     key: of the blank; the noise comes from it. steps, shift: of its times. scale, null: as in ``guide``. lead: the row
-    whose velocity this one takes: itself, or for a null row the conditioned one.
+    whose output this one takes: itself, or for a null row the conditioned one.
     """
 
     key: Leaf
@@ -46,13 +46,15 @@ def draw(
     the timetable, at least every row's steps.
     """
     params, payload = model.apart(params), blank.streams[fill.stream]
-    noise = jax.vmap(lambda key: jax.random.normal(key, payload.values.shape[1:]))(brushes.key)
+    normal = jax.vmap(lambda key: jax.random.normal(key, payload.values.shape[1:]))
+    noise = lambda i: normal(jax.vmap(jax.random.fold_in, (0, None))(brushes.key, i))
 
-    def velocity(x, t):
-        time = jnp.broadcast_to(t[:, None], payload.time.shape)
+    def network(x, point):
+        time = jnp.broadcast_to(point.t[:, None], payload.time.shape)
         predictions, *_ = extend(model, params, seq=blank.put(fill.stream, values=x, time=time), cache=cache)
-        output = fill.path.velocity(predictions[fill.stream], x, time)
-        return guide(output, brushes.scale, null=brushes.null)[brushes.lead]
+        output = fill.guidance(predictions[fill.stream], brushes.scale, null=brushes.null, t=point.t)
+        return output[brushes.lead]
 
-    times = solvers.timetable(brushes.steps, brushes.shift, most=most)
-    return solvers.euler(velocity, noise, times, steps=brushes.steps.max())
+    t = timetable(brushes.steps, brushes.shift, most=most)
+    start, steps = normal(brushes.key), brushes.steps.max()
+    return solve(network, start, t=t, path=fill.path, solver=fill.solver, noise=noise, steps=steps)

@@ -7,9 +7,12 @@ same kind of work in one call.
 import dataclasses
 from collections.abc import Hashable
 
-from unified_jax.core.noise import Rectified
+from unified_jax.core.noise import Path
 from unified_jax.sampling.choose import check
 from unified_jax.sampling.constrain import Range
+from unified_jax.sampling.guidance import ClassifierFree
+from unified_jax.sampling.solvers.euler import Euler
+from unified_jax.sampling.solvers.solve import Solver
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +87,15 @@ class Autoregress:
 
 @dataclasses.dataclass(frozen=True)
 class Integrate:
-    """A whole span at once, by integrating the path's velocity from noise to data; nothing is committed."""
+    """A whole span at once, solved along a path from noise to data; nothing is committed.
+
+    path: what the network was trained on. solver: of ``sampling/solvers``. guidance: how null rows steer it.
+    """
 
     stream: str
-    path: Rectified
+    path: Path
+    solver: Solver = Euler()
+    guidance: ClassifierFree = ClassifierFree()
     lead = 0
 
     def room(self, most: int) -> int:

@@ -1,0 +1,91 @@
+"""Classifier-free guidance (arXiv:2207.12598, eq. 6): without + scale (with - without).
+
+On velocities, noise, clean predictions or logits alike: for one x_t, what any of them says of another is affine in it
+(``core.noise.prediction``), and guidance keeps affine relations.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from unified_jax.core.noise import over
+from unified_jax.core.types import Array, Float, Int
+
+Correction = Callable[[Array, Array], Array]  # (guided, conditioned) -> guided
+
+
+def towards(
+    without: Float[Array, "B ..."], conditioned: Float[Array, "B ..."], scale: Float[Array, "B"] | float
+) -> Float[Array, "B ..."]:
+    """From the prediction without the condition towards the one with it, and beyond for a scale above 1."""
+    return without + over(scale, conditioned) * (conditioned - without)
+
+
+def guide(
+    prediction: Float[Array, "B ..."], scale: Float[Array, "B"] | float, *, null: Int[Array, "B"]
+) -> Float[Array, "B ..."]:
+    """null + scale * (conditioned - null), row by row.
+
+    null: for each row the row that runs without the condition; a row that names itself is returned unchanged, whatever
+    its scale, so that guided and unguided requests share a batch.
+    """
+    return towards(prediction[null], prediction, scale)
+
+
+def two_conditions(
+    both: Float[Array, "B ..."],
+    image_only: Float[Array, "B ..."],
+    *,
+    neither: Float[Array, "B ..."],
+    text_scale: Float[Array, "B"] | float,
+    image_scale: Float[Array, "B"] | float,
+) -> Float[Array, "B ..."]:
+    """Edits guided by picture and text, each with its scale (InstructPix2Pix, arXiv:2211.09800, eq. 3)."""
+    return towards(neither, image_only, image_scale) + over(text_scale, both) * (both - image_only)
+
+
+def nested(
+    both: Float[Array, "B ..."],
+    without_text: Float[Array, "B ..."],
+    *,
+    without_image: Float[Array, "B ..."],
+    text_scale: Float[Array, "B"] | float,
+    image_scale: Float[Array, "B"] | float,
+    correct_text: Correction = lambda guided, conditioned: guided,
+) -> Float[Array, "B ..."]:
+    """Guided by the text first, then by the picture (github.com/bytedance-seed/BAGEL, ``modeling/bagel/bagel.py``).
+
+    correct_text: of what the text guided, before the picture does: BAGEL's "text_channel" renormalisation.
+    """
+    text = correct_text(towards(without_text, both, text_scale), both)
+    return towards(without_image, text, image_scale)
+
+
+def within(
+    scale: Float[Array, "*B"] | float, t: Float[Array, "*B"], interval: tuple[float, float]
+) -> Float[Array, "*B"]:
+    """The scale at times low < t <= high, and 1, no guidance, elsewhere (arXiv:2404.07724)."""
+    low, high = interval
+    return jnp.where((t > low) & (t <= high), scale, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierFree:
+    """How a drawn picture is guided at every step.
+
+    interval: times (low, high] at which it is. correct: of the guided output, by the conditioned one: one of
+    ``guidance.correct``.
+    """
+
+    interval: tuple[float, float] = (0.0, 1.0)
+    correct: Correction | None = None
+
+    def __call__(
+        self, output: Float[Array, "B ..."], scale: Float[Array, "B"], *, null: Int[Array, "B"], t: Float[Array, "B"]
+    ) -> Float[Array, "B ..."]:
+        """scale, null: as in ``guide``; t: time of every row."""
+        guided = guide(output, within(scale, t, self.interval), null=null)
+        if self.correct is None:
+            return guided
+        return jnp.where(over(null == jnp.arange(len(null)), output), output, self.correct(guided, output))
