@@ -125,12 +125,11 @@ CASES = [
         "ddpm fixed large, squared cosine, v",
         VariancePreserving("v", squared_cosine()),
         Ddpm(between=1.0),
-        trailing,
+        leading,
         lambda: diffusers.DDPMScheduler(
             beta_schedule="squaredcos_cap_v2",
             variance_type="fixed_large",
             prediction_type="v_prediction",
-            timestep_spacing="trailing",
             clip_sample=False,
         ),
         levels,
@@ -241,7 +240,7 @@ CASES = [
     Case(
         "edm euler",
         Edm(),
-        Churn(Euler(EXPLODING), churn=0.0),
+        Churn(Euler(), churn=0.0),
         lambda steps: np.asarray(karras(Edm(), steps)),
         diffusers.EDMEulerScheduler,
         edm_times,

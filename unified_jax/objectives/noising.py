@@ -19,7 +19,7 @@ class Noised:
 
 
 def noised(rng: PRNGKeyArray, seq: Interleaved, *, stream: str, path: Path, time: TimeSampler) -> Noised:
-    """Noises the learned entries; context entries (weight 0) stay clean at time 0. One draw of the time for each unit."""
+    """Noises the learned entries, each unit at one time; context entries (weight 0) stay clean at time 0."""
     payload = seq.streams[stream]
     time_rng, noise_rng = jax.random.split(rng)
     # A row has at most as many units as entries, so a draw for each entry index covers every unit.

@@ -33,16 +33,30 @@ class Objective(Protocol):
         """Summed loss and the weight it is to be divided by."""
 
 
+@runtime_checkable
+class Bootstrapped(Protocol):
+    """An objective whose target takes the model's own answers to other inputs (few-step generation)."""
+
+    def bootstrap(self, predict: Callable[[Interleaved], Array], shown: Interleaved, target: Any) -> Any:
+        """The whole target, no gradient through it. predict: the model's predictions of the objective's stream."""
+
+
 def losses(
     predict: Callable[[Interleaved], Mapping[str, Array]],
     objectives: Sequence[Objective],
     rng: PRNGKeyArray,
     seq: Interleaved,
 ) -> dict[str, Sums]:
-    """Corrupts every objective's stream, predicts once, and returns each stream's summed loss."""
+    """Corrupts every objective's stream, predicts once, and returns each stream's summed loss.
+
+    A ``Bootstrapped`` objective asks for further predictions first, all other streams being shown as they are.
+    """
     targets = {}
     for i, objective in enumerate(objectives):
         seq, targets[objective.stream] = objective.corrupt(jax.random.fold_in(rng, i), seq)
+    for o in objectives:
+        if isinstance(o, Bootstrapped):
+            targets[o.stream] = o.bootstrap(lambda shown, o=o: predict(shown)[o.stream], seq, targets[o.stream])
     predictions = predict(seq)
     return {o.stream: o.loss(predictions[o.stream], targets[o.stream], seq.streams[o.stream]) for o in objectives}
 

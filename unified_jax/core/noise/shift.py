@@ -5,9 +5,7 @@ import math
 from unified_jax.core.types import AnyArray, Float
 
 
-def shift(
-    t: Float[AnyArray, "..."] | float, factor: Float[AnyArray, "..."] | float
-) -> Float[AnyArray, "..."] | float:
+def shift(t: Float[AnyArray, "..."] | float, factor: Float[AnyArray, "..."] | float) -> Float[AnyArray, "..."] | float:
     """factor t / (1 + (factor - 1) t) (SD3, arXiv:2403.03206, eq. 23)."""
     return factor * t / (1 + (factor - 1) * t)
 

@@ -1,6 +1,6 @@
 """Corrections of what guidance makes too strong: contrast, norm and range, every sample by itself.
 
-Published implementations of the "global" renormalisation take one norm over all pictures of a batch; here it is of each.
+Published code of the "global" renormalisation takes one norm over all pictures of a batch; here it is of each.
 """
 
 import jax.numpy as jnp

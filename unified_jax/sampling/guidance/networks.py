@@ -1,4 +1,4 @@
-"""Networks made of networks: guidance that needs more than the rows of one batch. Each returns ``(x, point) -> output``."""
+"""Networks made of networks, ``(x, point) -> output``: guidance that takes more than the rows of one batch."""
 
 from collections.abc import Callable
 

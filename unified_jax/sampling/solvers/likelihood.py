@@ -21,7 +21,8 @@ def log_likelihood(
 ) -> Float[Array, "B"]:
     """ln p of every row, in nats, by the midpoint method over the ascending times ``t``.
 
-    The first time must be above 0 where the network predicts the data itself. The divergence is exact and costs P evaluations, so P should be small.
+    The first time must be above 0 where the network predicts the data itself. The divergence is exact and costs P
+    evaluations, so P should be small.
     """
     denoiser = Denoiser(network, path)
     basis = jnp.eye(x.shape[-1])
