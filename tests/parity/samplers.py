@@ -12,8 +12,8 @@ import torch
 
 from unified_jax.core.noise import Edm, Path, Rectified, VariancePreserving, shift
 from unified_jax.core.noise.betas import scaled_linear, squared_cosine, zero_terminal
-from unified_jax.core.noise.shift import exponential
-from unified_jax.core.noise.timetable import karras, leading, linspace, rounded, trailing
+from unified_jax.core.noise.shifts import exponential
+from unified_jax.core.noise.timetables import karras, leading, linspace, rounded, trailing
 from unified_jax.sampling.solvers.ancestral import Ddim, Ddpm
 from unified_jax.sampling.solvers.chart import EXPLODING
 from unified_jax.sampling.solvers.churn import Churn

@@ -1,4 +1,4 @@
-"""Diffusion: every learned unit is moved to a random level of the path, and the output of an exact network is regressed."""
+"""Diffusion: every learned unit is moved to a random level of the path, and an exact network's output is regressed."""
 
 import dataclasses
 from collections.abc import Callable

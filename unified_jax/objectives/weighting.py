@@ -1,8 +1,8 @@
 """Weightings of a diffusion loss: how much each noise level counts, as factors of the squared error of the output.
 
-The papers state them by what an error of the data or of the noise counts; an error of anything else is first turned into
-one of the data (``core.noise.prediction.gain``). SNR is (alpha / sigma)^2: a squared error of the noise is so many times
-that of the data.
+The papers state them by what an error of the data or of the noise counts; an error of anything else is first turned
+into one of the data (``core.noise.prediction.gain``). SNR is (alpha / sigma)^2: a squared error of the noise is so many
+times that of the data.
 """
 
 import dataclasses

@@ -8,9 +8,9 @@ from unified_jax.core.noise.path import Path
 from unified_jax.core.noise.point import Point, over
 from unified_jax.core.noise.preserving import VariancePreserving
 from unified_jax.core.noise.rectified import Rectified
-from unified_jax.core.noise.shift import shift
+from unified_jax.core.noise.shifts import shift
 from unified_jax.core.noise.times import TimeSampler, logit_normal, uniform
-from unified_jax.core.noise.timetable import timetable
+from unified_jax.core.noise.timetables import timetable
 
 __all__ = [
     "Edm",

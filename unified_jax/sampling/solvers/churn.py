@@ -5,7 +5,7 @@ import math
 
 import jax.numpy as jnp
 
-from unified_jax.core.noise.point import Point
+from unified_jax.core.noise import Point, over, posterior
 from unified_jax.core.types import Array, Float
 from unified_jax.sampling.solvers.chart import EXPLODING
 from unified_jax.sampling.solvers.solve import Denoiser, Interval, Solver, State
@@ -31,12 +31,12 @@ class Churn:
         return self.solver.init(x, point)
 
     def step(self, state: State, *, denoiser: Denoiser, interval: Interval) -> State:
-        here = interval.here
-        added = jnp.where(
-            (here.ratio >= self.least) & (here.ratio <= self.most), jnp.minimum(self.churn / interval.count, MOST), 0.0
-        )
-        raised = denoiser.path.at(denoiser.path.time(here.ratio * (1 + added)))
+        here, path = interval.here, denoiser.path
+        # To pure noise none can be added.
+        inside = (here.ratio >= self.least) & (here.ratio <= self.most) & (here.alpha > 0)
+        added = jnp.where(inside, jnp.minimum(self.churn / interval.count, MOST), 0.0)
+        raised = path.at(jnp.where(added > 0, path.time(here.ratio * (1 + added)), here.t))
         old, new = here.over(state.x), raised.over(state.x)
-        extra = jnp.sqrt(jnp.maximum(new.ratio**2 - old.ratio**2, 0.0)) * self.noise_std
-        x = new.alpha * (state.x / old.alpha + extra * interval.noise)
+        std = self.noise_std * jnp.sqrt(jnp.maximum(posterior.added(new, old), 0.0))
+        x = jnp.where(over(added, state.x) > 0, new.alpha / old.alpha * state.x + std * interval.noise, state.x)
         return self.solver.step(state.replace(x=x), denoiser=denoiser, interval=interval.replace(here=raised))

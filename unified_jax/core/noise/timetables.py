@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from unified_jax.core.noise.path import Path
-from unified_jax.core.noise.shift import shift
+from unified_jax.core.noise.shifts import shift
 from unified_jax.core.types import AnyArray, Array, Float, Int
 
 
