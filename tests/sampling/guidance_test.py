@@ -91,7 +91,7 @@ def test_renormalisation_of_channels_is_by_entry():
 
 
 def test_dynamic_thresholding_is_the_quantile_of_imagen():
-    clean = np.concatenate([0.3 * CONDITIONED[:1], 5.0 * CONDITIONED[1:]])
+    clean = jnp.concatenate([0.3 * CONDITIONED[:1], 5.0 * CONDITIONED[1:]])
     found = threshold(clean, quantile=0.75)
     for before, after in zip(clean, np.asarray(found)):
         s = max(np.quantile(np.abs(before), 0.75), 1.0)

@@ -75,6 +75,7 @@ class Consistency:
 
     def _parts(self, output: Float[Array, "B N P"], payload: Payload) -> Pair:
         """Data and noise as an output estimates them."""
-        point = self.path.at(payload.time)
+        # Context has no estimate; a time between the ends keeps what is not used finite.
+        point = self.path.at(jnp.where(payload.weight > 0, payload.time, 0.5))
         read = lambda to: convert(output, payload.values, point=point, source=self.path.output, to=to)
         return Pair(read(CLEAN), read(NOISE))

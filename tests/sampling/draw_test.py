@@ -1,0 +1,58 @@
+"""draw: any solver and guidance of the fill against the cache; a picture's noise is its own, whatever its neighbours."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from unified_jax.data.document import Image, Text
+from unified_jax.data.tokenizer import Tokenizer
+from unified_jax.models.pretrained import parameters
+from unified_jax.models.transfusion import PATH, transfusion
+from unified_jax.sampling.engine import Engine
+from unified_jax.sampling.fill import Integrate, Settings
+from unified_jax.sampling.guidance import ClassifierFree
+from unified_jax.sampling.guidance.correct import renormalise
+from unified_jax.sampling.requests import Request
+from unified_jax.sampling.solvers.ancestral import Ddim
+from unified_jax.sampling.solvers.dpm import Dpm
+
+
+def engine_of(**fields) -> Engine:
+    """A tiny Transfusion that draws with these fields of its fill."""
+    model = transfusion(
+        Tokenizer.train(["red circle"], 300), width=16, depth=1, num_heads=2, hidden=16, patch=4, image_size=(8, 8)
+    )
+    params = parameters(model, jax.random.key(0))
+    rng = np.random.default_rng(1)
+    params = jax.tree.map(lambda x: x + np.asarray(0.3 * rng.normal(size=x.shape), x.dtype), params)
+    fills = {**model.family.fills, "image": Integrate("image", PATH, **fields)}
+    return Engine(model.clone(family=dataclasses.replace(model.family, fills=fills)), params, rows=4, capacity=64)
+
+
+def request(seed: int, **settings) -> Request:
+    return Request([Text("red"), Image(target=True)], jax.random.key(seed), Settings(**settings))
+
+
+def drawn(engine: Engine, *requests: Request) -> list[np.ndarray]:
+    return [document[-1].values for document in engine.generate(requests)]
+
+
+@pytest.fixture(scope="module")
+def stochastic() -> Engine:
+    return engine_of(solver=Ddim(1.0), guidance=ClassifierFree(correct=renormalise))
+
+
+def test_a_stochastic_picture_is_that_of_its_key_whatever_its_neighbours(stochastic):
+    asked = request(1, steps=4, guidance_scale=2.0)
+    alone, together = drawn(stochastic, asked)[0], drawn(stochastic, request(2, steps=6), asked)[1]
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+    assert np.abs(alone - drawn(stochastic, request(3, steps=4, guidance_scale=2.0))[0]).max() > 0.1
+
+
+def test_the_solver_of_the_fill_is_the_one_that_draws(stochastic):
+    """One step of any of them is the estimated data at pure noise; more steps differ."""
+    multistep = engine_of(solver=Dpm())
+    np.testing.assert_allclose(*(drawn(e, request(1, steps=1))[0] for e in (stochastic, multistep)), atol=1e-4)
+    assert np.abs(np.subtract(*(drawn(e, request(1, steps=4))[0] for e in (stochastic, multistep)))).max() > 0.01
