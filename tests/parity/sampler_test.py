@@ -88,7 +88,12 @@ def test_one_step_of_edm_is_the_formula_which_theirs_rounds_at_the_size_of_the_n
     by_hand = (std**2 * x + sigma * std * np.hypot(sigma, std) * output) / (sigma**2 + std**2) / std
     network = lambda x, point: toy(x, over(point.t, x), jnp)
     ours = trajectory(
-        network, seen, t=case.times(1), path=case.path, solver=case.solver, noise=lambda i: jnp.zeros(SHAPE)
+        network,
+        jnp.asarray(seen),
+        t=jnp.asarray(case.times(1)),
+        path=case.path,
+        solver=case.solver,
+        noise=lambda i: jnp.zeros(SHAPE),
     ).x[0]
     worst = worst_relative(np.asarray(ours), by_hand)
     record_parity(

@@ -1,4 +1,4 @@
-"""draw: any solver and guidance of the fill against the cache; a picture's noise is its own, whatever its neighbours."""
+"""draw: any solver and guidance of the fill; a picture's noise is its own, whatever its neighbours."""
 
 import dataclasses
 
