@@ -46,6 +46,7 @@ class Payload:
     unit: int32 [B N], which span of the row the entry belongs to: one noise level per unit.
     time: float32 [B N], noise level, 0 = clean data, 1 = noise.
     weight: float32 [B N], loss weight; 0 = context or padding.
+    until: float32 [B N], the time that a network of average velocities is asked to lead to; None for any other.
     """
 
     values: Leaf
@@ -54,6 +55,7 @@ class Payload:
     unit: Leaf
     time: Leaf
     weight: Leaf
+    until: Leaf = None
 
 
 @struct.dataclass

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from unified_jax.core.noise import Path, TimeSampler
-from unified_jax.core.sequence import Interleaved
-from unified_jax.core.types import Leaf, PRNGKeyArray
+from unified_jax.core.sequence import Interleaved, Payload
+from unified_jax.core.types import Array, Float, Leaf, PRNGKeyArray
 
 
 @struct.dataclass
@@ -20,11 +20,20 @@ class Noised:
 
 def noised(rng: PRNGKeyArray, seq: Interleaved, *, stream: str, path: Path, time: TimeSampler) -> Noised:
     """Noises the learned entries, each unit at one time; context entries (weight 0) stay clean at time 0."""
-    payload = seq.streams[stream]
     time_rng, noise_rng = jax.random.split(rng)
-    # A row has at most as many units as entries, so a draw for each entry index covers every unit.
-    t = jnp.take_along_axis(time(time_rng, payload.slot.shape), payload.unit, 1)
-    t = jnp.where(payload.weight > 0, t, 0.0)
-    noise = jax.random.normal(noise_rng, payload.values.shape)
+    return noised_at(unit_draw(time_rng, seq.streams[stream], time), seq, stream=stream, path=path, rng=noise_rng)
+
+
+def noised_at(t: Float[Array, "B N"], seq: Interleaved, *, stream: str, path: Path, rng: PRNGKeyArray) -> Noised:
+    """Noises every entry at its time."""
+    payload = seq.streams[stream]
+    noise = jax.random.normal(rng, payload.values.shape)
     x_t = path.corrupt(payload.values, noise, t)
     return Noised(seq.put(stream, values=x_t, time=t), payload.values, noise)
+
+
+def unit_draw(rng: PRNGKeyArray, payload: Payload, sampler: TimeSampler) -> Float[Array, "B N"]:
+    """One draw for each unit, and 0 for context entries (weight 0)."""
+    # A row has at most as many units as entries, so a draw for each entry index covers every unit.
+    drawn = jnp.take_along_axis(sampler(rng, payload.slot.shape), payload.unit, 1)
+    return jnp.where(payload.weight > 0, drawn, 0.0)

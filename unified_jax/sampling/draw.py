@@ -50,8 +50,9 @@ def draw(
     noise = lambda i: normal(jax.vmap(jax.random.fold_in, (0, None))(brushes.key, i))
 
     def network(x, point):
-        time = jnp.broadcast_to(point.t[:, None], payload.time.shape)
-        predictions, *_ = extend(model, params, seq=blank.put(fill.stream, values=x, time=time), cache=cache)
+        entries = jax.tree.map(lambda scale: jnp.broadcast_to(scale[:, None], payload.time.shape), point)
+        shown = blank.put(fill.stream, values=x, time=entries.t, until=entries.until)
+        predictions, *_ = extend(model, params, seq=shown, cache=cache)
         output = fill.guidance(predictions[fill.stream], brushes.scale, null=brushes.null, t=point.t)
         return output[brushes.lead]
 

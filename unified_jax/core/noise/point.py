@@ -1,5 +1,6 @@
 """Point: a time of a Gaussian path and its two scales, x_t = alpha x + sigma e."""
 
+import jax
 from flax import struct
 
 from unified_jax.core.types import AnyArray, Array, Float, Leaf, Shaped
@@ -10,15 +11,17 @@ class Point:
     """t: canonical time, 0 = clean data, 1 = noise. alpha, sigma: of data and noise. Float arrays of one shape.
 
     The shape is that of the first axes of what lies on the path: [] for all of it, [B] by row, [B N] by entry.
+    until: the time that a network of average velocities is asked to lead to; None for any other network.
     """
 
     t: Leaf
     alpha: Leaf
     sigma: Leaf
+    until: Leaf = None
 
     def over(self, x: Float[Array, "..."]) -> "Point":
         """The same point with the axes that broadcasting against ``x`` needs."""
-        return Point(over(self.t, x), over(self.alpha, x), over(self.sigma, x))
+        return jax.tree.map(lambda scale: over(scale, x), self)
 
     @property
     def ratio(self) -> Array:
