@@ -18,7 +18,7 @@ import numpy as np
 import scipy.optimize
 import scipy.stats
 
-from unified_jax.core.noise import Rectified
+from unified_jax.core.noise import Rectified, timetable
 from unified_jax.core.noise.path import Path as NoisePath
 from unified_jax.sampling.solvers.ancestral import Ddim, Ddpm
 from unified_jax.sampling.solvers.chart import EXPLODING
@@ -82,7 +82,7 @@ def flow_errors(solver: Solver, counts: Sequence[int] = COUNTS) -> list[float]:
     path, noise = Rectified(), np.linspace(-2, 2, 41)
     exact = quantile(TWO, scipy.stats.norm.cdf(noise))
     x = jnp.broadcast_to(jnp.asarray(noise, jnp.float32), (len(counts), len(noise)))
-    found = solve(network_of(TWO, path), x, t=_times(counts), path=path, solver=solver)
+    found = solve(network_of(TWO, path), x, t=even(counts), path=path, solver=solver)
     return np.sqrt(np.square(np.asarray(found, np.float64) - exact).mean(1)).tolist()
 
 
@@ -91,20 +91,20 @@ def law_errors(solver: Solver, counts: Sequence[int] = COUNTS) -> list[float]:
     path, rows, most = Rectified(), len(counts), max(counts)
     x = jnp.zeros((rows, most + 2)).at[:, 1].set(1.0)  # nothing; one of the first noise; one of each step's noise
     noise = lambda i: jnp.broadcast_to(jax.nn.one_hot(i + 2, most + 2), x.shape)
-    found = solve(network_of(ONE, path), x, t=_times(counts), path=path, solver=solver, noise=noise)
+    found = solve(network_of(ONE, path), x, t=even(counts), path=path, solver=solver, noise=noise)
     found = np.asarray(found, np.float64)
     std = np.sqrt(np.square(found[:, 1:] - found[:, :1]).sum(1))
     return np.hypot(found[:, 0] - ONE[0, 1], std - ONE[0, 2]).tolist()
 
 
+def even(counts: Sequence[int]) -> jax.Array:
+    """Even times from 1 to 0, one row for each number of steps."""
+    return timetable(np.array(counts), np.ones(len(counts), np.float32), most=max(counts))
+
+
 def slope(errors: Sequence[float], counts: Sequence[int] = COUNTS) -> float:
     """The order at which errors fall."""
     return float(-np.polyfit(np.log(counts), np.log(errors), 1)[0])
-
-
-def _times(counts: Sequence[int]) -> jax.Array:
-    """Even times from 1 to 0, one row for each count; those of fewer steps stay at 0."""
-    return jnp.stack([jnp.maximum(1 - jnp.arange(max(counts) + 1) / n, 0.0) for n in counts], 1)
 
 
 def main() -> None:
