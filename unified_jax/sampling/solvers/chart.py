@@ -5,7 +5,8 @@
     exploding       x / alpha             sigma / alpha             e (Karras et al., arXiv:2206.00364, eq. 1; DDIM,
                                                                     arXiv:2010.02502, eq. 14)
 
-Euler steps are the same in both, and are DDIM's; methods of higher order differ.
+Euler steps are the same in both, and are DDIM's; methods of higher order differ. The exploding chart has no place for
+pure noise, alpha = 0.
 """
 
 import dataclasses
