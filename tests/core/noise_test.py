@@ -217,6 +217,12 @@ def test_spacings_visit_the_levels_that_are_published():
     assert all(spacing(7)[-1] == 0 for spacing in (tables.leading, tables.trailing, tables.linspace))
 
 
+@pytest.mark.parametrize("spacing", [tables.leading, tables.trailing])
+def test_more_steps_than_levels_are_refused(spacing):
+    with pytest.raises(ValueError, match="from 1 to the 10 levels of the table, found 11"):
+        spacing(11, levels=10)
+
+
 def test_karras_levels_are_even_in_their_root():
     t = tables.karras(Edm(), 5, least=0.01, most=50.0)
     sigma = np.asarray(Edm().at(t).ratio, np.float64)

@@ -24,12 +24,20 @@ def linspace(steps: int, *, levels: int = 1000, spare: int = 0) -> Float[np.ndar
 
 
 def leading(steps: int, *, levels: int = 1000, offset: int = 0) -> Float[np.ndarray, "{steps}+1"]:
-    """Every (levels // steps)-th level from the first, all moved by ``offset``; then 0 (DDIM's spacing)."""
+    """Every (levels // steps)-th level from the first, all moved by ``offset``; then 0 (DDIM's spacing).
+
+    Raises ValueError for more steps than levels.
+    """
+    _check(steps, levels)
     return _down((np.arange(steps)[::-1] * (levels // steps) + offset + 1) / levels)
 
 
 def trailing(steps: int, *, levels: int = 1000) -> Float[np.ndarray, "{steps}+1"]:
-    """Every (levels / steps)-th level counted from the last, to the nearest; then 0 (arXiv:2305.08891, section 3.3)."""
+    """Every (levels / steps)-th level counted from the last, to the nearest; then 0 (arXiv:2305.08891, section 3.3).
+
+    Raises ValueError for more steps than levels.
+    """
+    _check(steps, levels)
     return _down(np.round(np.linspace(levels, 0, steps + 1)[:-1]) / levels)
 
 
@@ -47,6 +55,11 @@ def karras(
     """
     ratios = np.linspace(most ** (1 / rho), least ** (1 / rho), steps) ** rho
     return jnp.append(path.time(jnp.asarray(ratios, jnp.float32)), 0.0)
+
+
+def _check(steps: int, levels: int) -> None:
+    if not 1 <= steps <= levels:
+        raise ValueError(f"steps must be from 1 to the {levels} levels of the table, found {steps}")
 
 
 def _down(t: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N+1"]:
