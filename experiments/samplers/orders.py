@@ -61,7 +61,7 @@ DETERMINISTIC = {
     "midpoint": Run(TwoStage(fraction=0.5), 2),
     "Heun, EDM": Run(TwoStage(EXPLODING), 2, EDM, karras),
     "DPM-Solver++ 2M, EDM": Run(Dpm(), 2, EDM, karras),
-    "UniPC, EDM": Run(UniPc(), 2, EDM, karras),
+    "UniPC, EDM": Run(UniPc(), 3, EDM, karras),
 }
 STOCHASTIC = {
     "DDIM, eta 1": Run(Ddim(1.0), 1),

@@ -67,10 +67,12 @@ def test_two_exact_halves_make_the_exact_step():
     objective, seq = Shortcut("image", halvings=9, flow=0.0), batch(20, 6)
     shown, target = objective.corrupt(jax.random.key(0), seq)
     value = objective.bootstrap(lambda s: predict(s)["image"], shown, target).value
-    payload = shown.streams["image"]
-    np.testing.assert_allclose(value, predict(shown)["image"], atol=3e-3)
-    long = np.asarray((payload.weight > 0) & (payload.time - payload.until > 1 / 200))
-    np.testing.assert_allclose(value[long], predict(shown)["image"][long], atol=2e-4)
+    payload, step = shown.streams["image"], predict(shown)["image"]
+    learned = np.asarray(payload.weight) > 0
+    longer = learned & np.asarray(payload.time - payload.until > 1.5 / 256)
+    np.testing.assert_allclose(value[longer], step[longer], atol=1e-3)
+    # The shortest halves are crossed with the velocity where they begin.
+    np.testing.assert_allclose(value[learned], step[learned], atol=2e-2)
 
 
 def test_a_shortcut_of_no_length_learns_the_velocity_of_the_path():

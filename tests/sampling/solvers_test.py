@@ -73,7 +73,7 @@ def test_the_network_is_asked_at_the_start_of_every_interval_and_never_at_0(solv
 SOLVERS = [Euler(), TwoStage(), TwoStage(fraction=0.5), Ddim(1.0), Ddpm(), Lcm(), FlowSde(), Dpm(), Dpm(1.0), UniPc()]
 
 
-@pytest.mark.parametrize("solver", [*SOLVERS, Churn()], ids=repr)
+@pytest.mark.parametrize("solver", [*SOLVERS, Churn(TwoStage())], ids=lambda solver: type(solver).__name__)
 def test_rows_of_fewer_steps_arrive_early_stay_and_do_not_mind_their_neighbours(solver):
     path, x = Rectified(), jnp.array([[[0.3], [-1.2]], [[0.9], [0.1]]])
     noise = lambda i: jnp.sin(jnp.arange(2.0)[:, None, None] + i + jnp.arange(2.0)[None, :, None])
@@ -129,7 +129,7 @@ def test_a_step_of_the_flow_sde_is_the_formula_of_flow_grpo():
     np.testing.assert_allclose(law.std, np.full((1, 1), noise * np.sqrt(t - s)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("solver", [FlowSde(), Ddim(1.0), Ddpm(between=1.0)], ids=repr)
+@pytest.mark.parametrize("solver", [FlowSde(), Ddim(1.0), Ddpm(between=1.0)], ids=lambda solver: type(solver).__name__)
 def test_replaying_a_rollout_gives_the_same_log_probabilities(solver):
     """The ratio of new to old policy is 1 before the first update."""
     path, t = Rectified(), jnp.linspace(1, 0.1, 6)

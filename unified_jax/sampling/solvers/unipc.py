@@ -1,4 +1,4 @@
-"""UniPC: a second-order predictor, and a corrector that costs no evaluation (arXiv:2302.04867, algorithms 5 to 8; B2).
+"""UniPC: a second-order predictor, and a corrector to third order that costs no evaluation (arXiv:2302.04867, B2).
 
 The predictor is DPM-Solver++ (2M). The next step's estimate of the data, which that step needs anyway, then says what
 the estimate should have been held at over the interval that was crossed.
@@ -31,7 +31,7 @@ class Crossed:
 
 @dataclasses.dataclass(frozen=True)
 class UniPc:
-    """Second order, data prediction. The first step, and the last to clean data, are predicted at first order."""
+    """UniPC-2 (section 3.3). The first step, and the last to clean data, are predicted at first order."""
 
     def init(self, x: Float[Array, "..."], point: Point) -> State:
         zero = jnp.zeros_like(point.t)
