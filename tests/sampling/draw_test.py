@@ -19,16 +19,22 @@ from unified_jax.sampling.solvers.ancestral import Ddim
 from unified_jax.sampling.solvers.dpm import Dpm
 
 
-def engine_of(**fields) -> Engine:
-    """A tiny Transfusion that draws with these fields of its fill."""
+@pytest.fixture(scope="module")
+def engine_of():
+    """(fields of the fill) -> a tiny Transfusion that draws with them."""
     model = transfusion(
         Tokenizer.train(["red circle"], 300), width=16, depth=1, num_heads=2, hidden=16, patch=4, image_size=(8, 8)
     )
     params = parameters(model, jax.random.key(0))
     rng = np.random.default_rng(1)
     params = jax.tree.map(lambda x: x + np.asarray(0.3 * rng.normal(size=x.shape), x.dtype), params)
-    fills = {**model.family.fills, "image": Integrate("image", PATH, **fields)}
-    return Engine(model.clone(family=dataclasses.replace(model.family, fills=fills)), params, rows=4, capacity=64)
+
+    def make(**fields) -> Engine:
+        fills = {**model.family.fills, "image": Integrate("image", PATH, **fields)}
+        family = dataclasses.replace(model.family, fills=fills)
+        return Engine(model.clone(family=family), params, rows=4, capacity=64, chunks=(16,))
+
+    return make
 
 
 def request(seed: int, **settings) -> Request:
@@ -40,7 +46,7 @@ def drawn(engine: Engine, *requests: Request) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def stochastic() -> Engine:
+def stochastic(engine_of) -> Engine:
     return engine_of(solver=Ddim(1.0), guidance=ClassifierFree(correct=renormalise))
 
 
@@ -51,7 +57,7 @@ def test_a_stochastic_picture_is_that_of_its_key_whatever_its_neighbours(stochas
     assert np.abs(alone - drawn(stochastic, request(3, steps=4, guidance_scale=2.0))[0]).max() > 0.1
 
 
-def test_the_solver_of_the_fill_is_the_one_that_draws(stochastic):
+def test_the_solver_of_the_fill_is_the_one_that_draws(engine_of, stochastic):
     """One step of any of them is the estimated data at pure noise; more steps differ."""
     multistep = engine_of(solver=Dpm())
     np.testing.assert_allclose(*(drawn(e, request(1, steps=1))[0] for e in (stochastic, multistep)), atol=1e-4)
