@@ -271,7 +271,7 @@ SIZES = {
     "stabilityai/stable-diffusion-3.5-medium": (
         diffusers.SD3Transformer2DModel,
         SD3 | dict(pos_embed_max_size=384, qk_norm="rms_norm", dual_attention_layers=tuple(range(13))),
-        2_469_723_328,
+        2_469_663_936,
     ),
     "stabilityai/stable-diffusion-3.5-large": (
         diffusers.SD3Transformer2DModel,

@@ -120,17 +120,21 @@ class Stack(nn.Module):
     def _scanned(
         self, layer: Callable[..., Any], xs: States, each: Any, layers: int | None
     ) -> tuple[States, KeysValues]:
-        scan = nn.scan(
-            layer,
-            variable_axes={"params": 0, "router": 0},
-            split_rngs={"params": True},
-            length=self.depth if layers is None else layers,
-            unroll=self.unroll,
-        )
+        scan = self._scan(layer, self.depth if layers is None else layers)
         if layers is not None:
             first = lambda tree: jax.tree.map(lambda x: x[:layers], tree)
             scan, each = nn.map_variables(scan, "params", trans_in_fn=first), first(each)
         return scan(self.block(name="layer"), xs, each)
+
+    def _scan(self, layer: Callable[..., Any], length: int) -> Callable[..., Any]:
+        """The layer ``length`` times, with parameters of its own each time."""
+        return nn.scan(
+            layer,
+            variable_axes={"params": 0, "router": 0},
+            split_rngs={"params": True},
+            length=length,
+            unroll=self.unroll,
+        )
 
     def _one_by_one(self, layer: Callable[..., Any], xs: States, each: Any) -> tuple[States, KeysValues]:
         block, own = self.block(parent=None), []
