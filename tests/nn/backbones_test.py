@@ -71,7 +71,7 @@ def test_later_layers_read_the_states_of_the_earlier_ones():
 
 
 def test_an_even_depth_has_no_middle():
-    with pytest.raises(ValueError, match="all of an odd depth, not 4"):
+    with pytest.raises(ValueError, match="an odd depth, not 4"):
         jax.eval_shape(lambda: LongSkips(block, 4, ROPE).init(jax.random.key(0), {"main": X}, slots=SLOTS))
 
 

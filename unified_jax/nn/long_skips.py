@@ -36,7 +36,7 @@ class Joined(nn.Module):
 
 
 class LongSkips(Stack):
-    """As ``Stack``, of an odd depth; parameters are under ``down``, ``middle`` and ``up``, the first and the last stacked.
+    """As ``Stack``, of an odd depth; its parameters are under ``down``, ``middle`` and ``up``, stacked in each.
 
     dtype: of the maps that join. Raises ValueError for an even depth.
     """
@@ -47,9 +47,7 @@ class LongSkips(Stack):
         self, layer: Callable[..., Any], xs: States, each: Any, layers: int | None
     ) -> tuple[States, KeysValues]:
         if self.depth % 2 == 0 or layers is not None:
-            raise ValueError(
-                f"long skips join pairs of layers around a middle one: all of an odd depth, not {self.depth}"
-            )
+            raise ValueError(f"long skips join layers in pairs around a middle one: an odd depth, not {self.depth}")
         half, middle = self.depth // 2, slice(self.depth // 2, self.depth // 2 + 1)
         of = lambda part: jax.tree.map(lambda x: x[part], each)
 
