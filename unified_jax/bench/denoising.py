@@ -24,7 +24,7 @@ def predict(*, folder: Path, config: Mapping[str, Any], rows: int, side: int, te
 
 
 def train(*, folder: Path, config: Mapping[str, Any], rows: int, side: int, text: int) -> Contender:
-    """Forward, backward and AdamW of the squared error of the velocity; gives the loss. Leaves what ``predict`` does."""
+    """Forward, backward and AdamW of a squared error; gives the loss. Leaves in ``folder`` what ``predict`` does."""
     component, params, latents, told = _prepare(folder, config, rows, side, text)
     tx = optax.adamw(1e-3, b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.0)
 

@@ -150,7 +150,7 @@ def from_pretrained(
     part: str | None = None,
     **computation: Any,
 ) -> tuple[Any, Any]:
-    """(model, params) of a checkpoint folder or a .gguf file; (component, params) of a codec's or an encoder's folder.
+    """(model, params) of a checkpoint folder or a .gguf file; (component, params) of a component's folder.
 
     dtype: of a published model's computation; the library's own layout says it itself. place: gives shapes their
       shardings, ``lambda shapes: train.sharding.placed(shapes, mesh)``, to read parameters straight to their shards.
