@@ -95,12 +95,30 @@ def qwen_image(model: torch.nn.Module, noise: np.ndarray, told: Told) -> tuple[n
     shift = dict(use_dynamic_shifting=True, shift_terminal=0.02, base_shift=0.5, max_shift=0.9, max_image_seq_len=8192)
     pipeline = quiet(diffusers.QwenImagePipeline(euler(**shift), None, None, None, model))
     given = common(noise) | text(told, mask="prompt_embeds_mask")
-    patches = np.moveaxis(to_patches(noise, (2, 2)), -1, 2)
-    given["latents"] = torch.tensor(patches.reshape(*patches.shape[:2], -1))
+    given["latents"] = packed(noise)
     (latents,) = pipeline(**given, true_cfg_scale=SCALE)
-    grid = noise.shape[1] // 2, noise.shape[2] // 2
-    x = latents.reshape(1, *grid, -1, 2, 2).permute(0, 1, 4, 2, 5, 3)
-    return x.reshape(noise.shape).numpy(), pipeline.scheduler.timesteps.numpy()
+    return unpacked(latents, noise.shape), pipeline.scheduler.timesteps.numpy()
+
+
+def flux(model: torch.nn.Module, noise: np.ndarray, told: Told) -> tuple[np.ndarray, np.ndarray]:
+    pipeline = quiet(diffusers.FluxPipeline(euler(use_dynamic_shifting=True), *[None] * 5, model))
+    none, own = torch.tensor(told.pooled).split(1)
+    given = common(noise) | text(told) | dict(pooled_prompt_embeds=own, negative_pooled_prompt_embeds=none)
+    given["latents"] = packed(noise)
+    (latents,) = pipeline(**given, true_cfg_scale=SCALE, guidance_scale=float(told.guidance[0]))
+    return unpacked(latents, noise.shape), pipeline.scheduler.timesteps.numpy()
+
+
+def packed(noise: np.ndarray) -> torch.Tensor:
+    """[B H W C] -> [B N (C 2 2)], the published order."""
+    patches = np.moveaxis(to_patches(noise, (2, 2)), -1, 2)
+    return torch.tensor(patches.reshape(*patches.shape[:2], -1))
+
+
+def unpacked(x: torch.Tensor, shape: tuple[int, ...]) -> np.ndarray:
+    """The inverse, to [B H W c]."""
+    x = x.reshape(len(x), shape[1] // 2, shape[2] // 2, -1, 2, 2).permute(0, 1, 4, 2, 5, 3)
+    return x.reshape(len(x), *shape[1:3], -1).numpy()
 
 
 def guided(without: np.ndarray, with_: np.ndarray) -> np.ndarray:

@@ -62,6 +62,7 @@ class Case:
             "text": lambda n: normal(rows, 7, n),
             "mask": lambda n: np.arange(n) < np.array([[n], [n - 3]])[:rows],
             "pooled": lambda n: normal(rows, n),
+            "guidance": lambda n: np.full(rows, 3.5, np.float32),
             "size": lambda n: np.array([[8 * grid[0], 8 * grid[1]]] * rows, np.float32),
         }
         told = {name: make[name](n) for name, n in self.told.items()}
@@ -119,7 +120,7 @@ def lumina2(latents: torch.Tensor, told: Told) -> dict[str, Any]:
 def qwen_image(latents: torch.Tensor, told: Told) -> dict[str, Any]:
     grid = tuple(n // 2 for n in latents.shape[1:3])
     return dict(
-        hidden_states=packed(latents),
+        hidden_states=loops.packed(latents.numpy()),
         timestep=told.time,
         encoder_hidden_states=told.text,
         encoder_hidden_states_mask=told.mask,
@@ -127,17 +128,21 @@ def qwen_image(latents: torch.Tensor, told: Told) -> dict[str, Any]:
     )
 
 
-def packed(latents: torch.Tensor) -> torch.Tensor:
-    """[B H W C] -> [B N (C 2 2)], the published order."""
-    batch, height, width, channels = latents.shape
-    x = latents.reshape(batch, height // 2, 2, width // 2, 2, channels)
-    return x.permute(0, 1, 3, 5, 2, 4).reshape(batch, -1, 4 * channels)
+def flux(latents: torch.Tensor, told: Told) -> dict[str, Any]:
+    rows, columns = (n // 2 for n in latents.shape[1:3])
+    return dict(
+        hidden_states=loops.packed(latents.numpy()),
+        timestep=told.time,
+        guidance=told.guidance,
+        encoder_hidden_states=told.text,
+        pooled_projections=told.pooled,
+        img_ids=torch.cartesian_prod(torch.zeros(1), torch.arange(rows), torch.arange(columns)),
+        txt_ids=torch.zeros(told.text.shape[1], 3),
+    )
 
 
-def unpacked(x: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """The inverse."""
-    x = x.reshape(x.shape[0], grid[0] // 2, grid[1] // 2, -1, 2, 2)
-    return x.permute(0, 1, 4, 2, 5, 3).reshape(x.shape[0], *grid, -1)
+def unpacked(out: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    return torch.tensor(loops.unpacked(out, (len(out), *grid)))
 
 
 def right_grid(out: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
@@ -240,6 +245,27 @@ CASES = [
         back=unpacked,
     ),
     Case(
+        "flux",
+        diffusers.FluxTransformer2DModel,
+        dict(
+            in_channels=16,
+            num_layers=2,
+            num_single_layers=2,
+            attention_head_dim=16,
+            num_attention_heads=3,
+            joint_attention_dim=20,
+            pooled_projection_dim=12,
+            guidance_embeds=True,
+            axes_dims_rope=(4, 6, 6),
+        ),
+        dict(text=20, pooled=12, guidance=1),
+        flux,
+        loops.flux,
+        loops.by_velocity,
+        grids=((8, 8), (6, 10)),
+        back=unpacked,
+    ),
+    Case(
         "lumina2",
         diffusers.Lumina2Transformer2DModel,
         dict(
@@ -278,6 +304,7 @@ SIZES = {
         SD3 | LARGE,
         8_146_280_768,
     ),
+    "black-forest-labs/FLUX.1-dev": (diffusers.FluxTransformer2DModel, dict(guidance_embeds=True), 11_901_408_320),
     "Qwen/Qwen-Image": (diffusers.QwenImageTransformer2DModel, dict(), 20_430_401_088),
     "Alpha-VLLM/Lumina-Image-2.0": (diffusers.Lumina2Transformer2DModel, dict(cap_feat_dim=2304), 2_609_769_152),
 }

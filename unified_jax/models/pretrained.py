@@ -66,6 +66,7 @@ COMPONENTS = {
     "dinov2_with_registers": "unified_jax.models.encoders.dinov2.dinov2_with_registers",
     "emu3_vqgan": "unified_jax.models.codecs.emu3.emu3_vqgan",
     "janus_vqgan": "unified_jax.models.codecs.vqgan.janus_vqgan",
+    "FluxTransformer2DModel": "unified_jax.models.denoisers.flux.flux",
     "Lumina2Transformer2DModel": "unified_jax.models.denoisers.lumina2.lumina2",
     "PixArtTransformer2DModel": "unified_jax.models.denoisers.pixart.pixart",
     "QwenImageTransformer2DModel": "unified_jax.models.denoisers.qwen_image.qwen_image",

@@ -24,6 +24,7 @@ class Told:
     time: float [B], noise level, 0 = clean, 1 = noise. label: int [B], class. text: float [B S E], states of a text
       encoder. mask: bool [B S], False where those are padding; None for none.
     pooled: float [B E], one vector of the text. size: float [B 2], height and width of the picture in pixels.
+    guidance: float [B], the scale of guidance that a distilled network imitates.
     """
 
     time: Leaf
@@ -32,6 +33,7 @@ class Told:
     mask: Leaf = None
     pooled: Leaf = None
     size: Leaf = None
+    guidance: Leaf = None
 
     def read(self, field: str) -> Array:
         """The field. Raises ValueError where it is not given."""
@@ -41,7 +43,7 @@ class Told:
 
 
 class TimeEmbed(nn.Module):
-    """Two affine maps of sines and cosines of the time (DiT, arXiv:2212.09748, section 3.2).
+    """Two affine maps of sines and cosines of the time (DiT, arXiv:2212.09748, section 3.2), or of another field.
 
     steps: time -> the number whose sines are taken. ends: as in ``sincos``.
     """
@@ -49,10 +51,11 @@ class TimeEmbed(nn.Module):
     width: int
     steps: Callable[[Array], Array] = lambda time: 1000.0 * time
     ends: int = 0
+    field: str = "time"
 
     @nn.compact
     def __call__(self, told: Told) -> Float[Array, "B E"]:
-        waves = sincos(self.steps(told.read("time")), WAVES, scale=1.0, ends=self.ends)
+        waves = sincos(self.steps(told.read(self.field)), WAVES, scale=1.0, ends=self.ends)
         return Mlp(self.width, jax.nn.silu, features=self.width, name="mlp")(waves)
 
 
