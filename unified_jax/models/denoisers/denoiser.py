@@ -57,16 +57,16 @@ class TextIn(nn.Module):
     project: nn.Module
     norm: nn.Module | None = None
 
-    def __call__(self, text: Float[Array, "B S E"], slots: Slots) -> Float[Array, "B S D"]:
+    def __call__(self, text: Float[Array, "B S E"]) -> Float[Array, "B S D"]:
         return self.project(text if self.norm is None else self.norm(text))
 
 
 class Denoiser(nn.Module):
     """One picture to a row, every slot seen by every other.
 
-    embed: latents -> states. condition: pieces of ``nn/condition.py``, by name. text: states of the text, with their
-    Slots, -> states of a lane; None where no text is read. norm: adaptive, of the last states. channels: predicted for
-    each place of the latents. positions: of slots. finish: of what is predicted (a sign).
+    embed: latents -> states. condition: pieces of ``nn/condition.py``, by name. text: states of a text encoder -> those
+    of the lane; None where no text is read. norm: adaptive, of the last states. channels: predicted for each place of
+    the latents. positions: of slots. finish: of what is predicted (a sign).
     """
 
     embed: PatchEmbed
@@ -85,31 +85,28 @@ class Denoiser(nn.Module):
 
         Raises ValueError for latents that are not whole patches, and for what is read and not told.
         """
-        batch, patch = latents.shape[0], self.embed.patch
+        patch = self.embed.patch
         grid = (latents.shape[1] // patch, latents.shape[2] // patch)
-        xs = {"image": self.embed(latents)}
         condition = sum(piece(told) for _, piece in sorted(self.condition.items()))[:, None]
-        slots = {"image": jnp.ones((batch, grid[0] * grid[1]), bool)}
-        slots["text"] = self._mask(told, batch)
-        places = dict(zip(("image", "text"), self.positions(grid, slots["text"])))
-        slots = {lane: _slots(real, places[lane]) for lane, real in slots.items()}
-        if self.text is None:
-            del slots["text"]
-        else:
-            xs["text"] = self.text(told.read("text"), slots["text"])
+        xs = {"image": self.embed(latents)}
+        if self.text is not None:
+            xs["text"] = self.text(told.read("text"))
+        slots = self._slots(grid, {lane: x.shape[:2] for lane, x in xs.items()}, told)
         xs, _ = self.backbone(xs, slots=join(slots), condition=dict.fromkeys(xs, condition))
         x = self.norm(xs["image"], condition).states.astype(jnp.float32)
         y = from_patches(Dense((patch, patch, self.channels), use_bias=True, name="out")(x), grid)
         return y if self.finish is None else self.finish(y)
 
-    def _mask(self, told: Told, batch: int) -> Bool[Array, "B S"]:
-        """Which slots of the text are real."""
-        if self.text is None:
-            return jnp.ones((batch, 0), bool)
-        shape = told.read("text").shape[:2]
-        return jnp.ones(shape, bool) if told.mask is None else jnp.asarray(told.mask, bool)
+    def _slots(self, grid: Grid, shapes: Mapping[str, tuple[int, int]], told: Told) -> dict[str, Slots]:
+        """Of every lane: one document to a row, one block, without the padding of the text."""
+        real = {lane: jnp.ones(shape, bool) for lane, shape in shapes.items()}
+        if "text" in shapes and told.mask is not None:
+            real["text"] = jnp.asarray(told.mask, bool)
+        image, text = self.positions(grid, real.get("text", jnp.ones((shapes["image"][0], 0), bool)))
+        pos = {"image": image, "text": text}
+        return {lane: _in_one_block(real[lane], pos[lane]) for lane in shapes}
 
 
-def _slots(real: Bool[Array, "B T"], pos: Int[Array, "B T A"]) -> Slots:
+def _in_one_block(real: Bool[Array, "B T"], pos: Int[Array, "B T A"]) -> Slots:
     doc = real.astype(jnp.int32)
     return Slots(doc=doc, block=jnp.zeros_like(doc), private=jnp.zeros_like(real), pos=pos)
