@@ -30,7 +30,6 @@ def train(*, folder: Path, **_) -> Contender:
     model, given, facts = _load(folder)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0)
     latents = given["hidden_states"]
-    model.train()
 
     def run() -> np.ndarray:
         optimizer.zero_grad()
