@@ -20,10 +20,9 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from unified_jax.models.lm import computed
+from unified_jax.models.denoisers.computed import computed
 from unified_jax.models.pretrained import build_component
 from unified_jax.nn.condition import Told
-from unified_jax.nn.stages import Stages
 
 CHIP = "v5e:2x2"  # the smallest slice that has a name; one of its chips is compiled for
 FACTOR = 8  # pixels of a place of the latents
@@ -45,12 +44,7 @@ def told(component, batch: int) -> Told:
 
 def compile_for(name: str, *, pixels: int, batch: int, work: str, remat: str) -> dict:
     """work: "predict", in bfloat16, or "train", with float32 parameters and AdamW's two moments."""
-    component = build_component(CONFIGS[name], dtype=jnp.bfloat16)
-    backbone = component.module.backbone
-    tune = lambda stack: computed(stack, attention="flash_tpu", remat=remat)
-    stages = getattr(backbone, "stages", None)
-    backbone = tune(backbone) if stages is None else Stages(tuple(map(tune, stages)))
-    module = component.module.clone(backbone=backbone)
+    component = computed(build_component(CONFIGS[name], dtype=jnp.bfloat16), attention="flash_tpu", remat=remat)
     device = topologies.get_topology_desc(platform="tpu", topology_name=CHIP).devices[0]
     sharding = NamedSharding(Mesh(np.array([device]), ("data",)), PartitionSpec())
     stored = jnp.bfloat16 if work == "predict" else jnp.float32
@@ -59,12 +53,12 @@ def compile_for(name: str, *, pixels: int, batch: int, work: str, remat: str) ->
     side, channels = pixels // FACTOR, component.inputs[0].shape[-1]
     latents = put(jnp.float32)(jax.ShapeDtypeStruct((batch, side, side, channels), jnp.float32))
     given = jax.tree.map(put(None), told(component, batch))
-    predict = lambda params, latents, given: module.apply({"params": params}, latents, given)
     start = time.perf_counter()
     if work == "predict":
-        lowered = jax.jit(predict).lower(params, latents, given)
+        lowered = jax.jit(component.apply).lower(params, latents, given)
     else:
-        lowered = jax.jit(_step(predict), donate_argnums=(0, 1, 2)).lower(params, params, params, latents, given)
+        step = jax.jit(_step(component.apply), donate_argnums=(0, 1, 2))
+        lowered = step.lower(params, params, params, latents, given)
     memory = lowered.compile().memory_analysis()
     return {
         "name": name,

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from unified_jax.interop import convert
+from unified_jax.models.denoisers.computed import computed
 from unified_jax.models.denoisers.transformer import floats
+from unified_jax.models.lm import ATTENTION
 from unified_jax.models.pretrained import build_component
 from unified_jax.nn.condition import Told
 
@@ -70,3 +72,31 @@ def test_layers_with_embeddings_of_their_own_are_refused():
     other = dataclasses.replace(tensors[name], read=lambda: np.zeros(tensors[name].shape, np.float32))
     with pytest.raises(ValueError, match=name):
         convert.load({**tensors, name: other}, component.shapes(), rules=rules)
+
+
+LUMINA = dict(
+    _class_name="Lumina2Transformer2DModel",
+    in_channels=4,
+    hidden_size=24,
+    num_layers=1,
+    num_refiner_layers=1,
+    num_attention_heads=4,
+    num_kv_heads=2,
+    multiple_of=8,
+    axes_dim_rope=(2, 2, 2),
+    cap_feat_dim=6,
+)
+
+
+def test_attention_in_tiles_is_the_same_in_every_stack():
+    component = build_component(LUMINA)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32) / 4, component.shapes())
+    text = rng.normal(size=(2, 5, 6)).astype(np.float32)
+    told = Told(np.array([0.2, 0.7], np.float32), text=text, mask=np.arange(5) < np.array([[5], [3]]))
+    latents = rng.normal(size=(2, 4, 4, 4)).astype(np.float32)
+    want = component.apply(params, latents, told)
+    tiled = computed(component, attention="chunked")
+    stacks = [getattr(tiled.module.backbone, name) for name in ("text", "image", "joint")]
+    assert all(stack.block.keywords["attention"] is ATTENTION["chunked"] for stack in stacks)
+    np.testing.assert_allclose(tiled.apply(params, latents, told), want, atol=1e-4)
