@@ -136,7 +136,7 @@ def flux(latents: torch.Tensor, told: Told) -> dict[str, Any]:
         guidance=told.guidance,
         encoder_hidden_states=told.text,
         pooled_projections=told.pooled,
-        img_ids=torch.cartesian_prod(torch.zeros(1), torch.arange(rows), torch.arange(columns)),
+        img_ids=torch.cartesian_prod(torch.arange(1), torch.arange(rows), torch.arange(columns)).float(),
         txt_ids=torch.zeros(told.text.shape[1], 3),
     )
 
