@@ -60,15 +60,13 @@ def test_interleaved_training_and_drawing_run_on_both_sides(tmp_path):
     run_both(tmp_path, generation.interleaved, "transfusion.py", "sample", steps=2, **sizes)
 
 
-@pytest.mark.parametrize("name", DENOISERS)
-def test_denoisers_predict_and_begin_to_train_alike(tmp_path, name):
+@pytest.mark.parametrize(("name", "work"), [("DiT", "train"), ("MM-DiT", "predict")])
+def test_denoisers_predict_and_begin_to_train_alike(tmp_path, name, work):
     small = dict(num_attention_heads=2, attention_head_dim=8, num_layers=2, sample_size=8)
-    small |= dict(caption_projection_dim=16) if name == "MM-DiT" else {}
-    sizes = dict(config=DENOISERS[name] | small, rows=2, side=8, text=5)
-    (ours, theirs), _ = run_both(tmp_path, denoising.predict, "denoiser.py", "predict", **sizes)
-    assert difference(ours, theirs) < 1e-4
-    ours = denoising.train(folder=tmp_path, **sizes).run()
-    theirs = from_file(source=PEERS / "denoiser.py", function="train", folder=tmp_path, **sizes).run()
+    small |= dict(caption_projection_dim=16, pos_embed_max_size=8) if name == "MM-DiT" else {}
+    sizes = dict(folder=tmp_path, config=DENOISERS[name] | small, rows=2, side=8, text=5)
+    ours = getattr(denoising, work)(**sizes).run()
+    theirs = from_file(source=PEERS / "denoiser.py", function=work, **sizes).run()
     assert difference(ours, theirs) < 1e-4
 
 
