@@ -46,7 +46,8 @@ def compile_for(name: str, *, pixels: int, batch: int, work: str, remat: str) ->
     """work: "predict", in bfloat16, or "train", with float32 parameters and AdamW's two moments."""
     component = computed(build_component(CONFIGS[name], dtype=jnp.bfloat16), attention="flash_tpu", remat=remat)
     device = topologies.get_topology_desc(platform="tpu", topology_name=CHIP).devices[0]
-    sharding = NamedSharding(Mesh(np.array([device]), ("data",)), PartitionSpec())
+    mesh = Mesh(np.array([device]), ("data",))
+    sharding = NamedSharding(mesh, PartitionSpec())
     stored = jnp.bfloat16 if work == "predict" else jnp.float32
     put = lambda dtype: lambda x: jax.ShapeDtypeStruct(x.shape, dtype or x.dtype, sharding=sharding)
     params = jax.tree.map(put(stored), component.shapes())
@@ -54,12 +55,13 @@ def compile_for(name: str, *, pixels: int, batch: int, work: str, remat: str) ->
     latents = put(jnp.float32)(jax.ShapeDtypeStruct((batch, side, side, channels), jnp.float32))
     given = jax.tree.map(put(None), told(component, batch))
     start = time.perf_counter()
-    if work == "predict":
-        lowered = jax.jit(component.apply).lower(params, latents, given)
-    else:
-        step = jax.jit(_step(component.apply), donate_argnums=(0, 1, 2))
-        lowered = step.lower(params, params, params, latents, given)
-    memory = lowered.compile().memory_analysis()
+    with jax.set_mesh(mesh):  # so that kernels know the chip
+        if work == "predict":
+            lowered = jax.jit(component.apply).lower(params, latents, given)
+        else:
+            step = jax.jit(_step(component.apply), donate_argnums=(0, 1, 2))
+            lowered = step.lower(params, params, params, latents, given)
+        memory = lowered.compile().memory_analysis()
     return {
         "name": name,
         "pixels": pixels,

@@ -1,5 +1,7 @@
 """What a denoiser refuses, in one line: of configs, of weights, of what it is told."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -43,7 +43,7 @@ class PatchEmbed(nn.Module):
 
     @nn.compact
     def __call__(self, latents: Float[AnyArray, "B H W C"]) -> Float[Array, "B N D"]:
-        patches = to_patches(latents, (self.patch, self.patch))
+        patches = jnp.asarray(to_patches(latents, (self.patch, self.patch)))
         x = Dense(self.width, axes=3, use_bias=True, dtype=self.dtype, name="in")(patches)
         if self.places is None:
             return x

@@ -32,7 +32,8 @@ class Resampler(nn.Module):
     def __call__(self, x: Float[Array, "B T D"], *, grid: Grid) -> Float[Array, "B N F"]:
         width = self.features
         x = self.norm(name="context_norm")(Dense(width, dtype=self.dtype, name="in")(x))
-        table = sincos_places(np.arange(self.side), np.arange(self.side), width)
+        along = np.arange(float(self.side))
+        table = sincos_places(along, along, width)
         at = np.stack(np.indices(grid), -1).reshape(1, -1, 2)
         places = sample(table, at, np.broadcast_to(np.asarray(grid), at.shape), weights=cubic).astype(x.dtype)
         queries = self.param("queries", nn.initializers.normal(0.02), (self.side**2, width), jnp.float32)
