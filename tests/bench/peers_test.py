@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from unified_jax.bench import generation, pieces, training
+from unified_jax.bench import denoising, generation, pieces, training
 from unified_jax.bench.case import difference
-from unified_jax.bench.cases import BENCHES, PEERS, cases, llama
+from unified_jax.bench.cases import BENCHES, DENOISERS, PEERS, cases, llama
 from unified_jax.bench.contender import from_file
 
 TINY = llama(width=64, depth=2, hidden=48, vocab=64)
@@ -58,6 +58,16 @@ def test_interleaved_training_and_drawing_run_on_both_sides(tmp_path):
     _, facts = run_both(tmp_path, training.interleaved, "transfusion.py", "train", documents=2, **sizes)
     assert facts[1]["parameters"] > facts[0]["parameters"]  # theirs has adaptive norms and skips between layers
     run_both(tmp_path, generation.interleaved, "transfusion.py", "sample", steps=2, **sizes)
+
+
+@pytest.mark.parametrize(("name", "work"), [("DiT", "train"), ("MM-DiT", "predict")])
+def test_denoisers_predict_and_begin_to_train_alike(tmp_path, name, work):
+    small = dict(num_attention_heads=2, attention_head_dim=8, num_layers=2, sample_size=8)
+    small |= dict(caption_projection_dim=16, pos_embed_max_size=8) if name == "MM-DiT" else {}
+    sizes = dict(folder=tmp_path, config=DENOISERS[name] | small, rows=2, side=8, text=5)
+    ours = getattr(denoising, work)(**sizes).run()
+    theirs = from_file(source=PEERS / "denoiser.py", function=work, **sizes).run()
+    assert difference(ours, theirs) < 1e-4
 
 
 def test_every_peer_has_its_file():

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from unified_jax.core.types import Array, Leaf, Shaped
+from unified_jax.core.types import Leaf
 
 
 @struct.dataclass
@@ -77,13 +77,11 @@ def join(lanes: Mapping[str, Any]) -> Any:
     return jax.tree.map(lambda *xs: jnp.concatenate(xs, 1), *(lanes[name] for name in sorted(lanes)))
 
 
-def split(x: Shaped[Array, "B T ..."], capacity: Mapping[str, int]) -> dict[str, Shaped[Array, "B t ..."]]:
-    """The inverse of ``join`` for one array: [B sum(T_i) ...] becomes {lane: [B T_i ...]}."""
-    names, parts, start = sorted(capacity), {}, 0
-    for name in names:
-        parts[name] = jax.lax.slice_in_dim(x, start, start + capacity[name], axis=1)
-        start += capacity[name]
-    return parts
+def split(x: Any, capacity: Mapping[str, int]) -> dict[str, Any]:
+    """The inverse of ``join``: [B sum(T_i) ...] leaves become {lane: [B T_i ...]}."""
+    starts = offsets(capacity)
+    cut = lambda name: lambda leaf: jax.lax.slice_in_dim(leaf, starts[name], starts[name] + capacity[name], axis=1)
+    return {name: jax.tree.map(cut(name), x) for name in sorted(capacity)}
 
 
 def offsets(capacity: Mapping[str, int]) -> dict[str, int]:

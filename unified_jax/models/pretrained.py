@@ -63,8 +63,14 @@ COMPONENTS = {
     "clip_vision_model": "unified_jax.models.encoders.clip.clip_vision",
     "dinov2": "unified_jax.models.encoders.dinov2.dinov2",
     "dinov2_with_registers": "unified_jax.models.encoders.dinov2.dinov2_with_registers",
+    "DiTTransformer2DModel": "unified_jax.models.denoisers.dit.dit",
     "emu3_vqgan": "unified_jax.models.codecs.emu3.emu3_vqgan",
+    "FluxTransformer2DModel": "unified_jax.models.denoisers.flux.flux",
     "janus_vqgan": "unified_jax.models.codecs.vqgan.janus_vqgan",
+    "Lumina2Transformer2DModel": "unified_jax.models.denoisers.lumina2.lumina2",
+    "PixArtTransformer2DModel": "unified_jax.models.denoisers.pixart.pixart",
+    "QwenImageTransformer2DModel": "unified_jax.models.denoisers.qwen_image.qwen_image",
+    "SD3Transformer2DModel": "unified_jax.models.denoisers.sd3.sd3",
     "siglip2_vision_model": "unified_jax.models.encoders.siglip.siglip2_vision",
     "siglip_vision_model": "unified_jax.models.encoders.siglip.siglip_vision",
     "t5": "unified_jax.models.encoders.t5.t5",
@@ -145,7 +151,7 @@ def from_pretrained(
     part: str | None = None,
     **computation: Any,
 ) -> tuple[Any, Any]:
-    """(model, params) of a checkpoint folder or a .gguf file; (component, params) of a codec's or an encoder's folder.
+    """(model, params) of a checkpoint folder or a .gguf file; (component, params) of a component's folder.
 
     dtype: of a published model's computation; the library's own layout says it itself. place: gives shapes their
       shardings, ``lambda shapes: train.sharding.placed(shapes, mesh)``, to read parameters straight to their shards.

@@ -62,7 +62,7 @@ class Published:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Component:
-    """A published network that is a piece of larger systems: a codec, an encoder of pictures or of text.
+    """A published network that is a piece of larger systems: a codec, an encoder of pictures or of text, a denoiser.
 
     module: the network, whose ``__call__`` uses every parameter. inputs: arguments it takes, as shapes and types in
     the place of arrays.

@@ -9,10 +9,15 @@ from unified_jax.core.types import Array, DTypeLike, Float, Int
 from unified_jax.nn.dense import Dense
 
 
-def sincos(x: Float[Array, "..."], width: int, *, scale: float = 1000.0, period: float = 10_000.0) -> Array:
-    """Sines and cosines of scale * x at ``width / 2`` geometric frequencies, float32 [... width]."""
+def sincos(
+    x: Float[Array, "..."], width: int, *, scale: float = 1000.0, period: float = 10_000.0, ends: int = 0
+) -> Array:
+    """Cosines and sines of scale * x at ``width / 2`` geometric frequencies, float32 [... width].
+
+    They fall from 1 towards 1 / period; ends: 1 where the last is 1 / period itself, and 0 where it would be the next.
+    """
     half = width // 2
-    rate = period ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    rate = period ** (-jnp.arange(half, dtype=jnp.float32) / (half - ends))
     angle = scale * x.astype(jnp.float32)[..., None] * rate
     return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], -1)
 

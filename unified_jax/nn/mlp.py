@@ -1,4 +1,4 @@
-"""Feed-forward pieces: [... D] -> [... D]."""
+"""Feed-forward pieces: [... D] -> [... D], or of another width where they say so."""
 
 from collections.abc import Callable, Mapping
 
@@ -65,14 +65,15 @@ class GatedMlp(nn.Module):
 
 
 class Mlp(nn.Module):
-    """down(activation(up(x))) (arXiv:1706.03762, eq. 2)."""
+    """down(activation(up(x))) (arXiv:1706.03762, eq. 2). features: of the result, as many as x has unless given."""
 
     hidden: int
     activation: Activation
+    features: int | None = None
     use_bias: bool = True
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+    def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... O"]:
         y = self.activation(Dense(self.hidden, use_bias=self.use_bias, dtype=self.dtype, name="up")(x))
-        return Dense(x.shape[-1], use_bias=self.use_bias, dtype=self.dtype, name="down")(y)
+        return Dense(self.features or x.shape[-1], use_bias=self.use_bias, dtype=self.dtype, name="down")(y)

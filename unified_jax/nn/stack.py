@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from unified_jax.core.cache import Cache
+from unified_jax.core.mask import visible
 from unified_jax.core.sequence import Slots
 from unified_jax.core.types import Array
 from unified_jax.nn.attention import KeysValues
-from unified_jax.nn.block import Side, States
+from unified_jax.nn.block import PLACES, Context, Side, States
 from unified_jax.nn.norm import RMSNorm
 from unified_jax.nn.rope import NoRope, Rope
 
@@ -33,6 +34,8 @@ class Stack(nn.Module):
     remat: what backward keeps of a layer: "none" recomputes nothing, "dots" keeps matrix products, "full" recomputes
       everything from the layer's input. unroll: layers per scan step; more compiles longer and may run faster.
     norm: of the last layer's states, None for none. bias: partial of ``nn.relative_bias``, one for all layers.
+    modulation: partial of ``SharedModulation``, what adaptive norms of all layers are told of the condition; None where
+      each makes of the condition what it needs.
     """
 
     block: Callable[..., nn.Module]
@@ -43,21 +46,38 @@ class Stack(nn.Module):
     unroll: int = 1
     norm: Callable[..., nn.Module] | None = RMSNorm
     bias: Callable[..., nn.Module] | None = None
+    modulation: Callable[..., nn.Module] | None = None
 
     @nn.compact
     def __call__(
-        self, xs: States, *, slots: Slots, cache: Cache | None = None, layers: int | None = None
+        self,
+        xs: States,
+        *,
+        slots: Slots,
+        cache: Cache | None = None,
+        layers: int | None = None,
+        condition: States | None = None,
+        context: Context | None = None,
     ) -> tuple[States, KeysValues]:
         """{lane: [B T D]} -> normalised states of the last layer, and every layer's own keys and values.
 
         slots: of the joined lanes. cache: what was committed before; the returned (k, v) are [L B K T C]. layers: how
-        many run, all unless given. Raises ValueError for an unknown remat policy or a number of windows other than
-        ``depth``.
+        many run, all unless given. condition: {lane: [B U E]}, U being 1 or T, what adaptive norms are told; None for
+        plain norms. context: what cross-attention reads. Raises ValueError for an unknown remat policy or a number of
+        windows other than ``depth``.
         """
         if self.remat not in REMAT:
             raise ValueError(f"unknown remat policy {self.remat!r}; choose one of {', '.join(REMAT)}")
         bias = None if self.bias is None else self.bias(name="bias")(slots, slots)
-        side = Side(self.rope(slots.pos), slots, cache.slots if cache is not None else None, bias)
+        side = Side(
+            self.rope(slots.pos),
+            slots,
+            before=cache.slots if cache is not None else None,
+            bias=bias,
+            told=self._told(condition),
+            context=context,
+            seen=None if context is None else visible(slots, context.slots),
+        )
 
         def layer(block, xs, each):
             stored, window = each
@@ -89,20 +109,32 @@ class Stack(nn.Module):
             return params
         return {**params, "layer": tuple(_item(params["layer"], i) for i in range(self.depth))}
 
+    def _told(self, condition: States | None) -> dict[str, States] | None:
+        """By place, what every layer's norms are told."""
+        if condition is None or self.modulation is None:
+            return None if condition is None else dict.fromkeys(PLACES, condition)
+        shared = self.modulation(name="modulation")
+        by_lane = {lane: shared(x, PLACES) for lane, x in condition.items()}
+        return {place: {lane: told[place] for lane, told in by_lane.items()} for place in PLACES}
+
     def _scanned(
         self, layer: Callable[..., Any], xs: States, each: Any, layers: int | None
     ) -> tuple[States, KeysValues]:
-        scan = nn.scan(
-            layer,
-            variable_axes={"params": 0, "router": 0},
-            split_rngs={"params": True},
-            length=self.depth if layers is None else layers,
-            unroll=self.unroll,
-        )
+        scan = self._scan(layer, self.depth if layers is None else layers)
         if layers is not None:
             first = lambda tree: jax.tree.map(lambda x: x[:layers], tree)
             scan, each = nn.map_variables(scan, "params", trans_in_fn=first), first(each)
         return scan(self.block(name="layer"), xs, each)
+
+    def _scan(self, layer: Callable[..., Any], length: int) -> Callable[..., Any]:
+        """The layer ``length`` times, with parameters of its own each time."""
+        return nn.scan(
+            layer,
+            variable_axes={"params": 0, "router": 0},
+            split_rngs={"params": True},
+            length=length,
+            unroll=self.unroll,
+        )
 
     def _one_by_one(self, layer: Callable[..., Any], xs: States, each: Any) -> tuple[States, KeysValues]:
         block, own = self.block(parent=None), []

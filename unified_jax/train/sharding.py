@@ -19,6 +19,7 @@ RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r".*/experts/(gate|up)/kernel", ("expert", "fsdp", "tensor")),
     (r".*/experts/down/kernel", ("expert", "tensor", "fsdp")),
     (r".*/(gate|up)/kernel", ("fsdp", "tensor")),
+    (r".*/modulation/kernel", ("fsdp", None, "tensor")),
     (r".*/down/kernel", ("tensor", "fsdp")),
     (r".*/(table|codebook)", ("tensor", "fsdp")),
     (r".*/kernel", ("fsdp", None)),

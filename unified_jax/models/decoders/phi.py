@@ -6,9 +6,9 @@ from unified_jax.core.types import DTypeLike
 from unified_jax.models.decoders import llama
 from unified_jax.models.decoders.causal_lm import Decoder
 from unified_jax.models.published import Config
-from unified_jax.nn.block import ParallelBlock
 from unified_jax.nn.mlp import Mlp, find_activation
 from unified_jax.nn.norm import LayerNorm
+from unified_jax.nn.parallel_block import ParallelBlock
 
 
 def phi(config: Config, *, dtype: DTypeLike) -> Decoder:

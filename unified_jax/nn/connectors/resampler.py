@@ -12,6 +12,7 @@ from unified_jax.core.types import Array, DTypeLike, Float
 from unified_jax.nn.connectors.grid import Grid
 from unified_jax.nn.cross_attention import CrossAttention
 from unified_jax.nn.dense import Dense
+from unified_jax.nn.places import sincos_places
 from unified_jax.nn.resample import cubic, sample
 
 
@@ -31,7 +32,8 @@ class Resampler(nn.Module):
     def __call__(self, x: Float[Array, "B T D"], *, grid: Grid) -> Float[Array, "B N F"]:
         width = self.features
         x = self.norm(name="context_norm")(Dense(width, dtype=self.dtype, name="in")(x))
-        table = sincos_table(self.side, width)
+        along = np.arange(float(self.side))
+        table = sincos_places(along, along, width)
         at = np.stack(np.indices(grid), -1).reshape(1, -1, 2)
         places = sample(table, at, np.broadcast_to(np.asarray(grid), at.shape), weights=cubic).astype(x.dtype)
         queries = self.param("queries", nn.initializers.normal(0.02), (self.side**2, width), jnp.float32)
@@ -40,11 +42,3 @@ class Resampler(nn.Module):
         attention = CrossAttention(self.num_heads, width // self.num_heads, dtype=self.dtype, name="attention")
         y = self.norm(name="norm")(attention(queries, x + places, values=x))
         return Dense(width, dtype=self.dtype, name="out")(y)
-
-
-def sincos_table(side: int, width: int) -> Float[np.ndarray, "R C D"]:
-    """[sin column, cos column, sin row, cos row] at geometric frequencies from 1 down to nearly 1 / 10,000."""
-    rate = 10_000.0 ** (-np.arange(width // 4) / (width // 4))
-    rows, columns = (axis[..., None] * rate for axis in np.indices((side, side)))
-    waves = [np.sin(columns), np.cos(columns), np.sin(rows), np.cos(rows)]
-    return np.concatenate(waves, -1).astype(np.float32)
