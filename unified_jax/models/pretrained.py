@@ -33,6 +33,7 @@ from unified_jax.models.published import Component, Config, Published
 FAMILIES = {
     "transfusion": "unified_jax.models.transfusion.transfusion",
     "chameleon": "unified_jax.models.chameleon.chameleon",
+    "show_o": "unified_jax.models.show_o.show_o",
     "vq": "unified_jax.models.vq.vq",
 }
 

@@ -24,13 +24,14 @@ STEPS = 64  # timetables have room for this many steps times a power of two
 class Brushes:
     """How every row draws, [B] each.
 
-    key: of the blank; the noise comes from it. steps, shift: of its times. scale, null: as in ``guide``. lead: the row
-    whose velocity this one takes: itself, or for a null row the conditioned one.
+    key: of the blank; the noise comes from it. steps, shift: of its times. temperature: of the choice of ids. scale,
+    null: as in ``guide``. lead: the row whose velocity this one takes: itself, or for a null row the conditioned one.
     """
 
     key: Leaf
     steps: Leaf
     shift: Leaf
+    temperature: Leaf
     scale: Leaf
     null: Leaf
     lead: Leaf

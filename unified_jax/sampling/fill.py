@@ -1,4 +1,5 @@
-"""Fill: how one blank span is produced. ``Autoregress`` writes it id by id, ``Integrate`` draws it whole.
+"""Fill: how one blank span is produced. ``Autoregress`` writes it id by id; ``Integrate`` draws it whole from noise,
+``Refine`` from masks or from random ids.
 
 A fill is data. It names what a family's blanks are made of; ``sampling.engine`` serves all rows that wait for the
 same kind of work in one call.
@@ -7,8 +8,10 @@ same kind of work in one call.
 import dataclasses
 from collections.abc import Hashable
 
+from unified_jax.core.discrete import Absorbing, Uniform
 from unified_jax.core.noise import Rectified
 from unified_jax.sampling.choose import check
+from unified_jax.sampling.confidence import Confident
 from unified_jax.sampling.constrain import Range
 
 
@@ -97,3 +100,23 @@ class Integrate:
     def group(self, entries: int) -> Hashable:
         """Blanks of one group are filled in one call: pictures of one size."""
         return type(self), self, entries
+
+
+@dataclasses.dataclass(frozen=True)
+class Refine:
+    """The ids of a whole span at once, in passes of a discrete process from t = 1 to 0; nothing is committed."""
+
+    stream: str
+    process: Confident | Absorbing | Uniform
+    lead = 0
+
+    def room(self, most: int) -> int:
+        """How many slots the fill may commit."""
+        return 0
+
+    def group(self, entries: int) -> Hashable:
+        """Blanks of one group are filled in one call: pictures of one size."""
+        return type(self), self, entries
+
+
+Fill = Autoregress | Integrate | Refine

@@ -5,7 +5,8 @@ job in the group stay inactive.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,8 +18,9 @@ from unified_jax.data.pack import Layout, pack
 from unified_jax.data.plan import Cursor, count
 from unified_jax.sampling.choose import ALL
 from unified_jax.sampling.draw import STEPS, Brushes, draw
-from unified_jax.sampling.fill import Autoregress
+from unified_jax.sampling.fill import Autoregress, Integrate, Refine
 from unified_jax.sampling.prefill import power_of_two
+from unified_jax.sampling.refine import refine
 from unified_jax.sampling.requests import Job, Row
 from unified_jax.sampling.write import Manners, Pens, write
 
@@ -81,9 +83,9 @@ def write_ids(
 
 
 def draw_pictures(
-    model: Any, params: Any, *, cache: Cache, jobs: Sequence[Job], steps: int, enough: int
+    model: Any, params: Any, *, cache: Cache, jobs: Sequence[Job], steps: int, enough: int, loop: Callable[..., Any]
 ) -> tuple[list[Result], Cache]:
-    """The pictures of every job, whole; a solver is not interrupted."""
+    """The pictures of every job, whole; a loop is not interrupted. loop: what the fill runs, like ``draw``."""
     spread, fill, streams = _Spread(jobs, len(cache.length)), jobs[0].fill, model.family.streams
     blanks, cursors = [[] for _ in cache.length], [Cursor() for _ in cache.length]
     for job in jobs:
@@ -95,14 +97,22 @@ def draw_pictures(
         key=spread.keys(),
         steps=spread(lambda job, row: job.settings.steps, 1),
         shift=spread(lambda job, row: job.settings.shift, 1.0),
+        temperature=spread(lambda job, row: job.settings.image_temperature, 1.0),
         scale=spread(lambda job, row: job.settings.guidance_scale, 1.0),
         null=spread(_null),
         lead=spread(_lead),
     )
     most = STEPS * power_of_two(-(-int(brushes.steps.max()) // STEPS))
     blank = pack([[spans] for spans in blanks], streams, layout, cursors=cursors)
-    values = np.asarray(draw(model, params, fill=fill, cache=cache, blank=blank, brushes=brushes, most=most))
+    values = np.asarray(loop(model, params, fill=fill, cache=cache, blank=blank, brushes=brushes, most=most))
     return [Result(job, values[job.rows[0].number]) for job in jobs], cache
+
+
+TICKS: Mapping[type, Callable[..., tuple[list[Result], Cache]]] = {
+    Autoregress: write_ids,
+    Integrate: partial(draw_pictures, loop=draw),
+    Refine: partial(draw_pictures, loop=refine),
+}
 
 
 class _Spread:

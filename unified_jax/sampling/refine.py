@@ -1,0 +1,50 @@
+"""Refine: pictures of ids in all rows at once, each in passes over the whole of it; one jitted loop.
+
+Nothing is committed. Rows may take different numbers of passes; one that has arrived stands still.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from unified_jax.core.cache import Cache
+from unified_jax.core.sequence import Interleaved
+from unified_jax.core.types import Array, Int
+from unified_jax.sampling import solvers
+from unified_jax.sampling.draw import Brushes
+from unified_jax.sampling.extend import extend
+from unified_jax.sampling.guidance import guide, over
+
+COLDEST = 1e-4  # a temperature of 0 takes the likeliest id
+
+
+@partial(jax.jit, static_argnames=("model", "fill", "most"))
+def refine(
+    model: Any, params: Any, *, fill: Any, cache: Cache, blank: Interleaved, brushes: Brushes, most: int
+) -> Int[Array, "B N"]:
+    """The ids of every row's picture.
+
+    fill: the ``Refine`` fill. blank: a batch holding just the pictures; rows without one are empty. most: room of the
+    timetable, at least every row's steps.
+    """
+    params, payload = model.apart(params), blank.streams[fill.stream]
+    keys = lambda i: jax.vmap(jax.random.fold_in)(brushes.key, jnp.full_like(brushes.lead, i))
+    times = solvers.timetable(brushes.steps, brushes.shift, most=most)
+
+    def logits(ids, t):
+        time = jnp.broadcast_to(t[:, None], payload.time.shape)
+        predictions, *_ = extend(model, params, seq=blank.put(fill.stream, values=ids, time=time), cache=cache)
+        guided = guide(predictions[fill.stream], brushes.scale, null=brushes.null)[brushes.lead]
+        return guided / over(jnp.maximum(brushes.temperature, COLDEST), guided)
+
+    def step(i, ids):
+        t, s = times[i], times[i + 1]
+        moved = jax.vmap(lambda *row: fill.process.reverse(*row[:3], t=row[3], s=row[4]))(
+            keys(i + 1), ids, logits(ids, t), t, s
+        )
+        return jnp.where((s < t)[:, None], moved, ids)
+
+    start = jax.vmap(lambda key: fill.process.start(key, payload.slot.shape[1:]))(keys(0))
+    return jax.lax.fori_loop(0, brushes.steps.max(), step, start)
