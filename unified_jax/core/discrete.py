@@ -5,8 +5,8 @@
 
 A process is read by the objective (``corrupt``, ``cost``) and by the sampler (``start``, ``reverse``). The network
 predicts p(x | z) of every entry. The mean of ``cost`` over t ~ U(0, 1) is the continuous-time evidence bound on
--log p(x), in nats, with nothing left out: at t = 1 nothing of x remains and at t = 0 nothing is lost. For a network that
-is the exact posterior the bound is the likelihood itself.
+-log p(x), in nats, with nothing left out: at t = 1 nothing of x remains and at t = 0 nothing is lost. For a network
+that is the exact posterior the bound is the likelihood itself.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from unified_jax.core.masking import Ratio, linear, slope
 from unified_jax.core.types import Array, Float, Int, PRNGKeyArray
 
-EDGE = 1e-5  # costs are finite at times this far from 0 and 1, where one factor vanishes and another grows
+EDGE = 1e-5  # shares this close to 0 and 1 count as this far from them, where one factor vanishes and another grows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +44,8 @@ class Absorbing:
         self, logits: Float[Array, "*n V"], x: Int[Array, "*n"], *, z: Int[Array, "*n"], t: Float[Array, "*n"]
     ) -> Float[Array, "*n"]:
         """The density over t of the bound, in nats. The mask is no class: V counts data only."""
-        t = jnp.maximum(t, EDGE)
         nats = -jnp.take_along_axis(jax.nn.log_softmax(logits), x[..., None], -1)[..., 0]
-        return jnp.where(z == self.mask, slope(self.ratio, t) / self.ratio(t) * nats, 0.0)
+        return jnp.where(z == self.mask, slope(self.ratio, t) / jnp.maximum(self.ratio(t), EDGE) * nats, 0.0)
 
     def reverse(
         self, rng: PRNGKeyArray, z: Int[Array, "*n"], logits: Float[Array, "*n V"], *, t: Array, s: Array
@@ -88,8 +87,7 @@ class Uniform:
         self, logits: Float[Array, "*n V"], x: Int[Array, "*n"], *, z: Int[Array, "*n"], t: Float[Array, "*n"]
     ) -> Float[Array, "*n"]:
         """The density over t of the bound, in nats."""
-        t = jnp.clip(t, EDGE, 1 - EDGE)
-        lost = self.ratio(t)
+        lost = jnp.clip(self.ratio(t), EDGE, 1 - EDGE)
         odds = (self.codes * (1 - lost) / lost)[..., None]
         is_z = jax.nn.one_hot(z, self.codes)
 

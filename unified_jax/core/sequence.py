@@ -36,6 +36,14 @@ class Slots:
 
 
 @struct.dataclass
+class Draft:
+    """What a per-entry head refines, beside the state it reads: values [B N P] at noise level time, float32 [B N]."""
+
+    values: Leaf
+    time: Leaf
+
+
+@struct.dataclass
 class Payload:
     """One stream: what to embed, where it goes, and what predicts it.
 
@@ -46,6 +54,7 @@ class Payload:
     unit: int32 [B N], which span of the row the entry belongs to: one noise level per unit.
     time: float32 [B N], noise level, 0 = clean data, 1 = noise.
     weight: float32 [B N], loss weight; 0 = context or padding.
+    draft: shown to a head that takes one and never to the embedder; None where no head does.
     """
 
     values: Leaf
@@ -54,6 +63,7 @@ class Payload:
     unit: Leaf
     time: Leaf
     weight: Leaf
+    draft: Draft | None = None
 
 
 @struct.dataclass

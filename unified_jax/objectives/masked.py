@@ -11,7 +11,7 @@ from unified_jax.core.noise import TimeSampler, uniform
 from unified_jax.core.sequence import Interleaved, Payload
 from unified_jax.core.types import Array, Bool, Float, Int, PRNGKeyArray
 from unified_jax.objectives.total import Sums
-from unified_jax.objectives.units import unit_times
+from unified_jax.objectives.units import shuffled, unit_times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Masked:
 
 def _hidden(rng: PRNGKeyArray, payload: Payload, *, share: Float[Array, "B N"]) -> Bool[Array, "B N"]:
     """So many entries of every learned unit, any of them alike."""
-    chance = jax.random.uniform(rng, payload.slot.shape)
-    learned = payload.weight > 0
-    same = (payload.unit[:, :, None] == payload.unit[:, None]) & learned[:, None]
-    rank = (same & (chance[:, None] < chance[:, :, None])).sum(-1)
-    return learned & (rank < jnp.maximum(jnp.ceil(share * same.sum(-1)), 1))
+    order, start = shuffled(rng, payload)
+    rank = jnp.argsort(order, 1) - start
+    row = jnp.arange(len(start))[:, None]
+    size = jnp.zeros_like(start).at[row, start].add(1)[row, start]
+    return (payload.weight > 0) & (rank < jnp.maximum(jnp.ceil(share * size), 1))

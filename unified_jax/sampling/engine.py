@@ -1,10 +1,10 @@
 """Engine: a few rows of a cache that serve many requests at once, of different lengths, kinds and settings.
 
 A host loop of long ticks. Each gives free rows to waiting requests, prefills what is given, and then runs one kind of
-work (``sampling.schedule``): ids (``sampling.write``) or pictures (``sampling.draw``, ``refine``). Rows with other work run empty
-slots meanwhile. A request draws from its own key and its rows see only themselves, so neither order nor neighbours
-change what comes out. Every array has a static shape, and what differs between requests is data: nothing compiles
-once each kind of tick has run.
+work (``sampling.schedule``): ids (``sampling.write``) or pictures (``sampling.draw`` and its like). Rows with other
+work run empty slots meanwhile. A request draws from its own key and its rows see only themselves, so neither order nor
+neighbours change what comes out. Every array has a static shape, and what differs between requests is data: nothing
+compiles once each kind of tick has run.
 """
 
 from collections import deque

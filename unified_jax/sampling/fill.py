@@ -13,6 +13,8 @@ from unified_jax.core.noise import Rectified
 from unified_jax.sampling.choose import check
 from unified_jax.sampling.confidence import Confident
 from unified_jax.sampling.constrain import Range
+from unified_jax.sampling.pick import Id, Vector
+from unified_jax.sampling.work import Work, one_by_one, whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +86,10 @@ class Autoregress:
         """Blanks of one group are filled in one call: all ids of a stream."""
         return type(self), self.stream
 
+    def work(self, entries: int, settings: Settings) -> Work:
+        """What a blank of so many entries costs."""
+        return one_by_one(entries)
+
 
 @dataclasses.dataclass(frozen=True)
 class Integrate:
@@ -100,6 +106,10 @@ class Integrate:
     def group(self, entries: int) -> Hashable:
         """Blanks of one group are filled in one call: pictures of one size."""
         return type(self), self, entries
+
+    def work(self, entries: int, settings: Settings) -> Work:
+        """What a blank of so many entries costs."""
+        return whole(entries, settings.steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,5 +128,40 @@ class Refine:
         """Blanks of one group are filled in one call: pictures of one size."""
         return type(self), self, entries
 
+    def work(self, entries: int, settings: Settings) -> Work:
+        """What a blank of so many entries costs."""
+        return whole(entries, settings.steps)
 
-Fill = Autoregress | Integrate | Refine
+
+@dataclasses.dataclass(frozen=True)
+class InTurn:
+    """A whole picture entry by entry, each from the state before it; nothing is committed.
+
+    pick: how an entry is chosen. hints: the stream that names each entry's place in the slot before it, where the order
+    is one of chance; None for the order in which pictures are written. lead: as in ``Autoregress``.
+    """
+
+    stream: str
+    pick: Id | Vector
+    hints: str | None = None
+    lead = 1
+
+    @property
+    def slots(self) -> int:
+        """Of each entry."""
+        return 1 if self.hints is None else 2
+
+    def room(self, most: int) -> int:
+        """How many slots the fill may commit."""
+        return 0
+
+    def group(self, entries: int) -> Hashable:
+        """Blanks of one group are filled in one call: pictures of one size."""
+        return type(self), self, entries
+
+    def work(self, entries: int, settings: Settings) -> Work:
+        """What a blank of so many entries costs."""
+        return self.pick.work(entries, slots=self.slots, steps=settings.steps)
+
+
+Fill = Autoregress | Integrate | Refine | InTurn

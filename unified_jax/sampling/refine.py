@@ -13,11 +13,10 @@ from unified_jax.core.cache import Cache
 from unified_jax.core.sequence import Interleaved
 from unified_jax.core.types import Array, Int
 from unified_jax.sampling import solvers
+from unified_jax.sampling.choose import warm
 from unified_jax.sampling.draw import Brushes
 from unified_jax.sampling.extend import extend
-from unified_jax.sampling.guidance import guide, over
-
-COLDEST = 1e-4  # a temperature of 0 takes the likeliest id
+from unified_jax.sampling.guidance import guide
 
 
 @partial(jax.jit, static_argnames=("model", "fill", "most"))
@@ -37,7 +36,7 @@ def refine(
         time = jnp.broadcast_to(t[:, None], payload.time.shape)
         predictions, *_ = extend(model, params, seq=blank.put(fill.stream, values=ids, time=time), cache=cache)
         guided = guide(predictions[fill.stream], brushes.scale, null=brushes.null)[brushes.lead]
-        return guided / over(jnp.maximum(brushes.temperature, COLDEST), guided)
+        return warm(guided, brushes.temperature)
 
     def step(i, ids):
         t, s = times[i], times[i + 1]

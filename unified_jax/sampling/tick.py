@@ -15,10 +15,11 @@ import numpy as np
 from unified_jax.core.cache import Cache
 from unified_jax.data.document import Part
 from unified_jax.data.pack import Layout, pack
-from unified_jax.data.plan import Cursor, count
+from unified_jax.data.plan import Cursor, count, sizes
 from unified_jax.sampling.choose import ALL
 from unified_jax.sampling.draw import STEPS, Brushes, draw
-from unified_jax.sampling.fill import Autoregress, Integrate, Refine
+from unified_jax.sampling.fill import Autoregress, Integrate, InTurn, Refine
+from unified_jax.sampling.in_turn import in_turn
 from unified_jax.sampling.prefill import power_of_two
 from unified_jax.sampling.refine import refine
 from unified_jax.sampling.requests import Job, Row
@@ -90,9 +91,9 @@ def draw_pictures(
     blanks, cursors = [[] for _ in cache.length], [Cursor() for _ in cache.length]
     for job in jobs:
         for row in job.rows:
-            blanks[row.number], cursors[row.number] = [row.blank], row.cursor
-    size = count([jobs[0].rows[0].blank])
-    layout = Layout({streams[fill.stream].lane: size}, {fill.stream: size})
+            blanks[row.number], cursors[row.number] = [*row.lead, row.blank], row.cursor
+    spans = blanks[jobs[0].rows[0].number]
+    layout = Layout({streams[fill.stream].lane: count(spans)}, sizes(spans))
     brushes = Brushes(
         key=spread.keys(),
         steps=spread(lambda job, row: job.settings.steps, 1),
@@ -106,13 +107,6 @@ def draw_pictures(
     blank = pack([[spans] for spans in blanks], streams, layout, cursors=cursors)
     values = np.asarray(loop(model, params, fill=fill, cache=cache, blank=blank, brushes=brushes, most=most))
     return [Result(job, values[job.rows[0].number]) for job in jobs], cache
-
-
-TICKS: Mapping[type, Callable[..., tuple[list[Result], Cache]]] = {
-    Autoregress: write_ids,
-    Integrate: partial(draw_pictures, loop=draw),
-    Refine: partial(draw_pictures, loop=refine),
-}
 
 
 class _Spread:
@@ -164,3 +158,11 @@ def _result(job: Job, *, done: bool) -> Result | None:
     for row in job.rows:
         row.wrote(min(len(job.ids), kept + 1))
     return Result(job, np.asarray(ids[:kept], np.int32), text)
+
+
+TICKS: Mapping[type, Callable[..., tuple[list[Result], Cache]]] = {
+    Autoregress: write_ids,
+    Integrate: partial(draw_pictures, loop=draw),
+    Refine: partial(draw_pictures, loop=refine),
+    InTurn: partial(draw_pictures, loop=in_turn),
+}

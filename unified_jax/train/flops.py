@@ -33,14 +33,14 @@ def train_flops(params: Any, *, slots: float, entries: Mapping[str, float], pair
     """FLOPs of one update. slots: filled slots; entries: filled entries of each stream; pairs: visible slot pairs;
     top_k: how many of a mixture's experts each slot is given.
     """
-    total = 0.0
+    total, untied = 0.0, {name.removeprefix("heads_") for name in params if name.startswith("heads_")}
     for path, x in jax.tree_util.tree_leaves_with_path(params):
         name = path_name(path)
         if name.startswith("codec/"):
             continue
         stream = re.match(r"(?:embed|heads)_([^/]+)/", name)
-        if name.endswith("/table"):
-            total += 6 * x.size * entries.get(stream[1], 0.0)  # read backwards by a tied head; looking up is free
+        if name.endswith("/table"):  # read backwards by a tied head; looking up is free
+            total += 6 * x.size * entries.get(stream[1], 0.0) * (stream[1] not in untied)
         elif name.endswith("/kernel"):
             share = top_k / x.shape[-3] if "/experts/" in name else 1.0  # [E D F], of which a slot meets top_k
             total += 6 * share * x.size * (entries.get(stream[1], 0.0) if stream else slots)
