@@ -83,3 +83,75 @@ def nothing(rows: int) -> caches.Cache:
     """A cache in which nothing is, of a model without layers."""
     kv = jnp.zeros((1, rows, 1, 1, 1))
     return caches.empty((kv, kv), 1)
+
+
+class OrderedTable(Table):
+    """Predicts the next entry from those that were committed, wherever they stand.
+
+    What a slot held is kept where a network keeps keys: in the cache, as (index, code + 1, place + 1) of ``pos``.
+    """
+
+    def apply(self, variables, *args, method=None):
+        return self(*args) if method is None else method(self)
+
+    def __call__(self, seq, cache):
+        slots = seq.lanes["main"]
+        held = jnp.pad(jnp.zeros_like(slots.pos), [(0, 0), (0, 1), (0, 0)])  # padding entries go to the spare slot
+        row = jnp.arange(len(held))[:, None]
+        for axis, name in ((1, "image"), (2, "place")):
+            if name in seq.streams:
+                payload = seq.streams[name]
+                held = held.at[row, payload.slot, axis].set(payload.values + 1)
+        slots = slots.replace(pos=held[:, :-1])
+        seen = Seen(slots)
+        used = (cache.slots.doc > 0)[..., None]
+        seen.before = jnp.concatenate([jnp.where(used, cache.slots.pos, 0), slots.pos], 1)
+        return seen
+
+    def read(self, output, seq):
+        return {"image": jax.vmap(self._next)(output.before)[:, None]}
+
+    def _next(self, before):
+        """[S 3] -> [V]. The k-th code stands in the k-th place that was named, or in place k where none was."""
+        codes, places = before[:, 1], before[:, 2]
+        nth = lambda x: jnp.where(x > 0, jnp.cumsum(x > 0) - 1, self.n)
+        named = jnp.arange(self.n + 1).at[nth(places)].set(places - 1)
+        known = jnp.full(self.n + 1, self.codes).at[named[nth(codes)]].set(codes - 1)
+        return self.logits(known[: self.n])[named[(codes > 0).sum()]]
+
+
+def in_pairs(rows: int, n: int, *, hints: bool) -> Interleaved:
+    """A picture of n entries behind one slot of text, each entry behind a hint of its place if there are ``hints``."""
+    each = 1 + hints
+    at = lambda first, count, step=1: jnp.broadcast_to(first + step * jnp.arange(count), (rows, count))
+    zeros = jnp.zeros((rows, n), jnp.int32)
+    slots = Slots(
+        doc=at(0, 1 + each * n) * 0 + 1,
+        block=at(0, 1 + each * n),
+        private=at(0, 1 + each * n) < 0,
+        pos=jnp.zeros((rows, 1 + each * n, 3), jnp.int32),
+    )
+    entries = lambda slot: Payload(zeros, slot=slot, read=slot - 1, unit=zeros, time=zeros + 0.0, weight=zeros + 1.0)
+    streams = {"image": entries(at(each, n, each))}
+    return Interleaved({"main": slots}, streams | ({"place": entries(at(1, n, 2))} if hints else {}))
+
+
+class ScaleTable(Table):
+    """Predicts a scale's entries from those of the scales that were committed."""
+
+    def apply(self, variables, *args, method=None):
+        return method(self, *args)
+
+    def __call__(self, seq, cache):
+        seen = Seen(seq.lanes["main"])
+        seen.ids, seen.known = seq.streams["image"].values, cache.length
+        return seen
+
+    def read(self, output, asked):
+        count = asked.streams["image"].slot.shape[1]
+
+        def scale(ids, known):
+            logits = self.logits(jnp.where(jnp.arange(self.n) < known, ids, self.codes))
+            return jax.lax.dynamic_slice_in_dim(logits, known, count)
+
+        return {"image": jax.vmap(scale)(output.ids, output.known)}

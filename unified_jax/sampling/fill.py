@@ -1,5 +1,10 @@
-"""Fill: how one blank span is produced. ``Autoregress`` writes it id by id; ``Integrate`` draws it whole from noise,
-``Refine`` from masks or from random ids.
+"""Fill: how one blank span is produced.
+
+    Autoregress   id by id, committing each: text, and pictures of one vocabulary with it
+    Integrate     all at once, from noise in steps of a solver
+    Refine        all at once, from masks or random ids in passes of a discrete process
+    InTurn        entry by entry, ids or vectors, in reading order or one of chance
+    NextScale     scale by scale
 
 A fill is data. It names what a family's blanks are made of; ``sampling.engine`` serves all rows that wait for the
 same kind of work in one call.
@@ -91,21 +96,26 @@ class Autoregress:
         return one_by_one(entries)
 
 
+class Whole:
+    """What the fills share that make a picture in one call and commit nothing."""
+
+    lead = 0
+
+    def room(self, most: int) -> int:
+        """How many slots the fill may commit."""
+        return 0
+
+    def group(self, entries: int) -> Hashable:
+        """Blanks of one group are filled in one call: pictures of one size."""
+        return type(self), self, entries
+
+
 @dataclasses.dataclass(frozen=True)
-class Integrate:
+class Integrate(Whole):
     """A whole span at once, by integrating the path's velocity from noise to data; nothing is committed."""
 
     stream: str
     path: Rectified
-    lead = 0
-
-    def room(self, most: int) -> int:
-        """How many slots the fill may commit."""
-        return 0
-
-    def group(self, entries: int) -> Hashable:
-        """Blanks of one group are filled in one call: pictures of one size."""
-        return type(self), self, entries
 
     def work(self, entries: int, settings: Settings) -> Work:
         """What a blank of so many entries costs."""
@@ -113,20 +123,11 @@ class Integrate:
 
 
 @dataclasses.dataclass(frozen=True)
-class Refine:
+class Refine(Whole):
     """The ids of a whole span at once, in passes of a discrete process from t = 1 to 0; nothing is committed."""
 
     stream: str
     process: Confident | Absorbing | Uniform
-    lead = 0
-
-    def room(self, most: int) -> int:
-        """How many slots the fill may commit."""
-        return 0
-
-    def group(self, entries: int) -> Hashable:
-        """Blanks of one group are filled in one call: pictures of one size."""
-        return type(self), self, entries
 
     def work(self, entries: int, settings: Settings) -> Work:
         """What a blank of so many entries costs."""
@@ -134,7 +135,7 @@ class Refine:
 
 
 @dataclasses.dataclass(frozen=True)
-class InTurn:
+class InTurn(Whole):
     """A whole picture entry by entry, each from the state before it; nothing is committed.
 
     pick: how an entry is chosen. hints: the stream that names each entry's place in the slot before it, where the order
@@ -151,17 +152,25 @@ class InTurn:
         """Of each entry."""
         return 1 if self.hints is None else 2
 
-    def room(self, most: int) -> int:
-        """How many slots the fill may commit."""
-        return 0
-
-    def group(self, entries: int) -> Hashable:
-        """Blanks of one group are filled in one call: pictures of one size."""
-        return type(self), self, entries
-
     def work(self, entries: int, settings: Settings) -> Work:
         """What a blank of so many entries costs."""
         return self.pick.work(entries, slots=self.slots, steps=settings.steps)
 
 
-Fill = Autoregress | Integrate | Refine | InTurn
+@dataclasses.dataclass(frozen=True)
+class NextScale(Whole):
+    """A whole picture of codes scale by scale, each from all earlier ones; nothing is committed.
+
+    counts: how many entries each scale has.
+    """
+
+    stream: str
+    counts: tuple[int, ...]
+
+    def work(self, entries: int, settings: Settings) -> Work:
+        """What a blank of so many entries costs."""
+        before = [sum(self.counts[: k + 1]) for k in range(len(self.counts))]
+        return Work(slots=entries, reads=entries, pairs=sum(n * seen for n, seen in zip(self.counts, before)))
+
+
+Fill = Autoregress | Integrate | Refine | InTurn | NextScale

@@ -15,6 +15,7 @@ from unified_jax.core.sequence import Interleaved, Payload
 from unified_jax.core.types import Array, Int
 from unified_jax.sampling.draw import Brushes
 from unified_jax.sampling.guidance import guide
+from unified_jax.sampling.window import entries, window
 
 
 @partial(jax.jit, static_argnames=("model", "fill", "most"))
@@ -27,16 +28,16 @@ def in_turn(
     are empty. most: room of the timetable, at least every row's steps.
     """
     params, blank, order = model.apart(params), *_ordered(blank, fill=fill, brushes=brushes)
-    entries, stride = blank.streams[fill.stream], fill.slots
+    payload, stride = blank.streams[fill.stream], fill.slots
     keys = lambda i: jax.vmap(jax.random.fold_in)(brushes.key, jnp.full_like(brushes.lead, i))
 
     def step(i, carry):
         values, cache = carry
-        seq = _window(blank.put(fill.stream, values=values), first=stride * i, count=stride)
+        seq = window(blank.put(fill.stream, values=values), first=stride * i, count=stride)
         # Entry i - 1 is shown; entry i is read from the last slot.
-        shown = _one(_behind_nothing(seq.streams[fill.stream], stride), i)
+        shown = entries(_behind_nothing(seq.streams[fill.stream], stride), i)
         output = model.apply({"params": params}, Interleaved(seq.lanes, {**seq.streams, fill.stream: shown}), cache)
-        asked = Interleaved(seq.lanes, {fill.stream: _one(seq.streams[fill.stream], i)})
+        asked = Interleaved(seq.lanes, {fill.stream: entries(seq.streams[fill.stream], i)})
 
         def predict(draft):
             read = lambda module: module.read(output, asked.put(fill.stream, draft=draft))[fill.stream][:, 0]
@@ -45,9 +46,9 @@ def in_turn(
         chosen = fill.pick(keys(i + 1), predict, brushes=brushes, size=values.shape[2:], most=most)
         return values.at[:, i].set(chosen), commit(cache, output.kv, output.slots)
 
-    n = entries.slot.shape[1]
+    n = payload.slot.shape[1]
     own = grow(cache, cache.capacity + stride * n)
-    values, _ = jax.lax.fori_loop(0, n, step, (entries.values, own))
+    values, _ = jax.lax.fori_loop(0, n, step, (payload.values, own))
     return values.at[jnp.arange(len(order))[:, None], order].set(values)
 
 
@@ -60,24 +61,7 @@ def _ordered(blank: Interleaved, *, fill: Any, brushes: Brushes) -> tuple[Interl
     return blank.put(fill.hints, values=order.astype(jnp.int32)), order
 
 
-def _window(blank: Interleaved, *, first: Array, count: int) -> Interleaved:
-    """So many slots from ``first`` on, of the batch's one lane; entries elsewhere become padding."""
-    cut = lambda x: jax.lax.dynamic_slice_in_dim(x, first, count, axis=1)
-
-    def moved(payload: Payload) -> Payload:
-        slot = payload.slot - first
-        slot = jnp.where((slot >= 0) & (slot < count), slot, count)
-        return payload.replace(slot=slot, read=jnp.clip(payload.read - first, 0, count - 1))
-
-    streams = {name: moved(payload) for name, payload in blank.streams.items()}
-    return Interleaved(jax.tree.map(cut, blank.lanes), streams)
-
-
 def _behind_nothing(payload: Payload, padding: int) -> Payload:
     """The same entries after one that is padding."""
     pad = lambda x, value=0: jnp.pad(x, [(0, 0), (1, 0)] + [(0, 0)] * (x.ndim - 2), constant_values=value)
     return jax.tree.map(pad, payload).replace(slot=pad(payload.slot, padding))
-
-
-def _one(payload: Payload, i: Array) -> Payload:
-    return jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, i, 1, axis=1), payload)

@@ -18,8 +18,9 @@ from unified_jax.data.pack import Layout, pack
 from unified_jax.data.plan import Cursor, count, sizes
 from unified_jax.sampling.choose import ALL
 from unified_jax.sampling.draw import STEPS, Brushes, draw
-from unified_jax.sampling.fill import Autoregress, Integrate, InTurn, Refine
+from unified_jax.sampling.fill import Autoregress, Integrate, InTurn, NextScale, Refine
 from unified_jax.sampling.in_turn import in_turn
+from unified_jax.sampling.next_scale import next_scale
 from unified_jax.sampling.prefill import power_of_two
 from unified_jax.sampling.refine import refine
 from unified_jax.sampling.requests import Job, Row
@@ -165,4 +166,5 @@ TICKS: Mapping[type, Callable[..., tuple[list[Result], Cache]]] = {
     Integrate: partial(draw_pictures, loop=draw),
     Refine: partial(draw_pictures, loop=refine),
     InTurn: partial(draw_pictures, loop=in_turn),
+    NextScale: partial(draw_pictures, loop=next_scale),
 }

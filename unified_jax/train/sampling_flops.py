@@ -20,7 +20,8 @@ def sampling_flops(model: Any, params: Any, document: Document, settings: Settin
     family, total = model.family, 0.0
     for version in (document, family.null(document))[: 1 + settings.guided]:
         *given, blank = without_noised(family.write(version))
-        fill, before = family.fills[blank.fill], count(given)
+        fill = family.fills[blank.fill]
+        before = count(given) - fill.lead  # what the fill runs itself is part of its work
         work = fill.work(blank.sizes()[fill.stream], settings)
         pairs = before * (before + 1) / 2 + work.slots * before + work.pairs
         slots = before + work.slots
