@@ -9,8 +9,6 @@ A picture is 8 x 8 entries in every variant, codes of 4 x 4 pixels or the pixels
 slots of a row, steps and the order of documents are the same. Expect: not measured yet.
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,28 +39,6 @@ from unified_jax.objectives.random_order import RandomOrder
 from unified_jax.objectives.token_flow import TokenFlow
 
 CODES = image_tokenizer.CODES["nearest"]["size"]
-PASSES = tuple({"steps": steps} for steps in (4, 8, 16, 32))
-ONCE = ({},)
-
-
-@dataclasses.dataclass(frozen=True)
-class Way:
-    """One variant.
-
-    model(tokenizer, **sizes): of codes where ``coded``. objectives(c, codes): of all streams. room: of a row's streams.
-    drawings: settings, from cheap to dear.
-    """
-
-    title: str
-    model: Callable[..., Any]
-    objectives: Callable[[Any, int], tuple[Any, ...]]
-    room: Mapping[str, int]
-    drawings: tuple[Mapping[str, Any], ...] = PASSES
-    coded: bool = True
-
-
-def with_text(objective: Callable[[Any, int], Any]) -> Callable[[Any, int], tuple[Any, ...]]:
-    return lambda c, codes: (NextToken("text"), objective(c, codes))
 
 
 def flow(c, codes):
@@ -75,35 +51,60 @@ def token_flow(c, codes):
 
 
 BESIDE = dict(text=48, image=128)  # entries of a row: two drawings of 64, and their words
+
+# Of each variant: its title; model(tokenizer, **sizes); whether pictures are codes; objective(c, codes) of pictures,
+# None where the text's is theirs too; room of a row's streams; whether a drawing takes as many passes as it is told to.
 WAYS = {
-    "next_token": Way("Next code", chameleon, lambda c, codes: (NextToken("text"),), dict(text=160), drawings=ONCE),
-    "masked": Way("Masked codes", show_o, with_text(lambda c, codes: Masked("image", codes, ratio=cosine)), BESIDE),
-    "absorbing": Way(
-        "Absorbing diffusion of codes",
-        partial(show_o, process="absorbing", ratio="linear"),
-        with_text(lambda c, codes: DiscreteDiffusion("image", Absorbing(codes, linear))),
-        BESIDE,
+    "next_token": dict(
+        title="Next code", model=chameleon, coded=True, objective=None, room=dict(text=160), passes=False
     ),
-    "uniform": Way(
-        "Uniform diffusion of codes",
-        partial(show_o, process="uniform", ratio="linear"),
-        with_text(lambda c, codes: DiscreteDiffusion("image", Uniform(codes, linear))),
-        BESIDE,
+    "masked": dict(
+        title="Masked codes",
+        model=show_o,
+        coded=True,
+        objective=lambda c, codes: Masked("image", codes, ratio=cosine),
+        room=BESIDE,
+        passes=True,
     ),
-    "random_order": Way(
-        "Next code in random order",
-        rand_ar,
-        with_text(lambda c, codes: RandomOrder("image", hints="place")),
-        dict(text=32, place=64, image=64),
-        drawings=ONCE,
+    "absorbing": dict(
+        title="Absorbing diffusion of codes",
+        model=partial(show_o, process="absorbing", ratio="linear"),
+        coded=True,
+        objective=lambda c, codes: DiscreteDiffusion("image", Absorbing(codes, linear)),
+        room=BESIDE,
+        passes=True,
     ),
-    "flow": Way("Flow of patches", partial(transfusion, patch=4), with_text(flow), BESIDE, coded=False),
-    "token_flow": Way(
-        "Next patch by a flow of its own",
-        partial(next_step, patch=4),
-        with_text(token_flow),
-        BESIDE,
+    "uniform": dict(
+        title="Uniform diffusion of codes",
+        model=partial(show_o, process="uniform", ratio="linear"),
+        coded=True,
+        objective=lambda c, codes: DiscreteDiffusion("image", Uniform(codes, linear)),
+        room=BESIDE,
+        passes=True,
+    ),
+    "random_order": dict(
+        title="Next code in random order",
+        model=rand_ar,
+        coded=True,
+        objective=lambda c, codes: RandomOrder("image", hints="place"),
+        room=dict(text=32, place=64, image=64),
+        passes=False,
+    ),
+    "flow": dict(
+        title="Flow of patches",
+        model=partial(transfusion, patch=4),
         coded=False,
+        objective=flow,
+        room=BESIDE,
+        passes=True,
+    ),
+    "token_flow": dict(
+        title="Next patch by a flow of its own",
+        model=partial(next_step, patch=4),
+        coded=False,
+        objective=token_flow,
+        room=BESIDE,
+        passes=True,
     ),
 }
 DEBUG = "debug"
@@ -118,21 +119,22 @@ def get_config(arg=None):
         raise ValueError(f"configs/compare/objective.py: unknown variant {unknown[0]!r}; there are {known}")
     c = common.base()
     c.way = next((name for name in names if name in WAYS), next(iter(WAYS)))
-    c.steps = 1200
+    c.steps = 1000
     c.optimizer = common.muon()
     c.optimizer.freeze = "codec/.*"
     c.model = dict(width=128, depth=4, num_heads=4, hidden=384, image_size=(32, 32), unroll=4, dtype="float32")
     c.codec = dict(workdir="runs/tokenizer", sizes=image_tokenizer.get_config().model.codec.to_dict())
     c.tasks = {"draw/1": 2.0, "caption/1": 1.0}
     c.packing.rows, c.packing.null_rate = 8, 0.1
-    c.packing.layouts = (common.layout(160, **WAYS[c.way].room),)
+    c.packing.layouts = (common.layout(160, **WAYS[c.way]["room"]),)
     c.time_shift, c.image_weight = 3.0, 10.0
     c.guidance_scale = 1.5
+    c.passes = (4, 8, 16, 32)
     c.test_size = 64
     c.study = dict(
         title="One decoder, several objectives",
         note="Text is predicted token by token in all of them; what differs is how a picture is predicted and drawn.",
-        variants=tuple((name, way.title) for name, way in WAYS.items()),
+        variants=tuple((name, way["title"]) for name, way in WAYS.items()),
         seeds=(0, 1, 2),
     )
     if DEBUG in names:
@@ -140,7 +142,8 @@ def get_config(arg=None):
         c.packing.rows = 2
         c.model.update(width=32, depth=2, num_heads=2, hidden=64, unroll=1)
         c.codec.workdir, c.codec.sizes = "", image_tokenizer.get_config(DEBUG).model.codec.to_dict()
-        c.study.seeds = (0,)
+        c.study.seeds, c.passes = (0,), (2,)
+        c.study.variants = tuple((name, WAYS[name]["title"]) for name in ("next_token", "masked", "flow"))
     return c
 
 
@@ -155,13 +158,13 @@ def texts(c):
 
 def model(c, tokenizer):
     way = WAYS[c.way]
-    codec = dict(codec=c.codec.sizes.to_dict()) if way.coded else {}
-    return way.model(tokenizer, **codec, **c.model.to_dict())
+    codec = dict(codec=c.codec.sizes.to_dict()) if way["coded"] else {}
+    return way["model"](tokenizer, **codec, **c.model.to_dict())
 
 
 def given(c, model):
     """The trained codec; without a run folder a random one, which suffices for a smoke test."""
-    if not WAYS[c.way].coded:
+    if not WAYS[c.way]["coded"]:
         return {}
     if not c.codec.workdir:
         return {"codec": model.family.codec.init(jax.random.key(c.seed))}
@@ -172,7 +175,8 @@ def given(c, model):
 
 
 def objectives(c):
-    return WAYS[c.way].objectives(c, c.codec.sizes.code["size"])
+    text, objective = NextToken("text"), WAYS[c.way]["objective"]
+    return (text,) if objective is None else (text, objective(c, c.codec.sizes.code["size"]))
 
 
 def data(c):
@@ -187,13 +191,10 @@ def benchmarks(c):
         source = Distinct(Shapes(world=world(c), split=split, tasks={f"{task}/1": 1}, seed=EVALUATION), c.test_size)
         return Benchmark(name, f"one object, combinations {SPLITS[split]}", source, GRADES[task](world(c)), settings)
 
+    ways = {f"{n} passes": {"steps": n} for n in c.passes} if WAYS[c.way]["passes"] else {"one by one": {}}
     drawn = [
-        scored(f"{question}@{_passes(drawing)}", split, "draw", guidance_scale=c.guidance_scale, **drawing)
+        scored(f"{question}@{way}", split, "draw", guidance_scale=c.guidance_scale, **settings)
         for question, split in (("drawn_new", "held_out"), ("drawn_seen", "train"))
-        for drawing in WAYS[c.way].drawings
+        for way, settings in ways.items()
     ]
     return (*drawn, scored("caption_exact", "held_out", "caption"))
-
-
-def _passes(drawing: Mapping[str, Any]) -> str:
-    return f"{drawing['steps']} passes" if drawing else "one by one"

@@ -19,10 +19,10 @@ TABLE = Table(P, n=N, codes=V)
 CHANCE = 1e6  # so much noise that the order is pure chance
 
 
-def drawn(process, *, steps, **fields) -> np.ndarray:
+def drawn(process, *, steps, rows: int = ROWS, **fields) -> np.ndarray:
     fill = Refine("image", process)
-    made = brushes(ROWS, steps=steps, **fields)
-    return np.asarray(refine(TABLE, {}, fill=fill, cache=nothing(ROWS), blank=blank(ROWS, N), brushes=made, most=512))
+    made = brushes(rows, steps=steps, **fields)
+    return np.asarray(refine(TABLE, {}, fill=fill, cache=nothing(rows), blank=blank(rows, N), brushes=made, most=128))
 
 
 def fit(ids: np.ndarray) -> float:
@@ -49,7 +49,7 @@ def test_the_surest_first_sharpens():
 
 
 def test_many_ancestral_passes_draw_the_joint():
-    assert fit(drawn(Absorbing(V, linear), steps=400)) > 1e-3
+    assert fit(drawn(Absorbing(V, linear), steps=128, rows=1024)) > 1e-3
 
 
 def test_rows_take_as_many_passes_as_they_ask_for():

@@ -27,6 +27,8 @@ from unified_jax.train.experiment import Experiment
 from unified_jax.train.metrics import write_json
 from unified_jax.train.sampling_flops import sampling_flops
 
+PROMPTS = 8  # enough for the mean length of a prompt
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own flags."""
@@ -92,10 +94,11 @@ def _score(benchmark: Benchmark, metrics: Sequence[Mapping[str, Any]]) -> dict[s
 
 def _flops(benchmark: Benchmark, model: Any, params: Any) -> dict[str, float]:
     """What each drawing of a benchmark costs on the average of its prompts; {} for text."""
-    prompts = model.family.encode([document.prompt() for document in map(benchmark.documents.__getitem__, range(8))])
-    if not all(isinstance(prompt.targets[0], Image) for prompt in prompts):
+    documents = [benchmark.documents[i] for i in range(min(PROMPTS, len(benchmark.documents)))]
+    if not all(isinstance(document.targets[0], Image) for document in documents):
         return {}
-    each = [sampling_flops(model, params, prompt, Settings(**benchmark.settings)) for prompt in prompts]
+    settings, prompts = Settings(**benchmark.settings), [document.prompt() for document in documents]
+    each = [sampling_flops(model, params, prompt, settings) for prompt in prompts]
     return {"flops": sum(each) / len(each)}
 
 

@@ -36,6 +36,7 @@ FAMILIES = {
     "next_step": "unified_jax.models.next_step.next_step",
     "rand_ar": "unified_jax.models.rand_ar.rand_ar",
     "show_o": "unified_jax.models.show_o.show_o",
+    "var": "unified_jax.models.var.var",
     "vq": "unified_jax.models.vq.vq",
 }
 

@@ -17,7 +17,7 @@ from unified_jax.core.types import Array, DTypeLike, Float, Int
 from unified_jax.nn.resample import areas, cubic
 
 
-class ScaleCodes(nn.Module):
+class ScaleEmbed(nn.Module):
     """Entries of one stream that are whole pictures, one behind the other, each with the codes of all its scales.
 
     sides: of the square grids, growing. The codes themselves are never shown where they stand: an entry's state holds
