@@ -43,7 +43,7 @@ class NetworkCodec:
     def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
         return self.module.init(rng, jnp.zeros((1, self.module.factor, self.module.factor, 3)))["params"]
 
-    def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Shaped[np.ndarray, "B h w ..."]:
+    def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Shaped[np.ndarray, "B ..."]:
         """Raises ValueError when the pictures do not divide into whole entries, there are no parameters, or the module
         makes other entries than one of ``shape`` at each place.
         """
@@ -54,7 +54,7 @@ class NetworkCodec:
             raise ValueError(f"this codec makes values of shape {values.shape}, where {wanted} is needed")
         return values
 
-    def decode(self, params: Mapping[str, Any], values: Shaped[AnyArray, "B h w ..."]) -> Float[np.ndarray, "B H W 3"]:
+    def decode(self, params: Mapping[str, Any], values: Shaped[AnyArray, "B ..."]) -> Float[np.ndarray, "B H W 3"]:
         """Raises ValueError for codes outside the codebook, or when there are no parameters."""
         values = np.asarray(values, self.dtype)
         if values.size and values.dtype.kind == "i" and not 0 <= values.min() <= values.max() < self.module.codes:

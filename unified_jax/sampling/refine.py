@@ -40,9 +40,7 @@ def refine(
 
     def step(i, ids):
         t, s = times[i], times[i + 1]
-        moved = jax.vmap(lambda *row: fill.process.reverse(*row[:3], t=row[3], s=row[4]))(
-            keys(i + 1), ids, logits(ids, t), t, s
-        )
+        moved = jax.vmap(fill.process.reverse)(keys(i + 1), ids, logits(ids, t), t=t, s=s)
         return jnp.where((s < t)[:, None], moved, ids)
 
     start = jax.vmap(lambda key: fill.process.start(key, payload.slot.shape[1:]))(keys(0))
