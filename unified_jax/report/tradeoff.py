@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from unified_jax.report.plots import GRID, STYLE, share_axis, to_svg
 from unified_jax.report.wording import quantity
@@ -47,6 +47,7 @@ def tradeoff_panel(lines: Sequence[Line]) -> Markup:
             reach = [[_length(p.value, p.low), _length(p.value, p.high)] for p in line.points]
             axes.errorbar(cost, value, yerr=list(zip(*reach)), label=line.name, linewidth=1.5, capsize=2.5, **look)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: quantity(x)))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("FLOPs of drawing one picture")
