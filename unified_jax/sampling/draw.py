@@ -12,7 +12,7 @@ from flax import struct
 
 from unified_jax.core.cache import Cache
 from unified_jax.core.sequence import Interleaved
-from unified_jax.core.types import Array, Float, Leaf
+from unified_jax.core.types import Array, Float, Int, Key, Leaf
 from unified_jax.sampling import solvers
 from unified_jax.sampling.extend import extend
 from unified_jax.sampling.guidance import guide
@@ -36,6 +36,14 @@ class Brushes:
     null: Leaf
     lead: Leaf
 
+    def keys(self, i: Int[Array, ""] | int) -> Key[Array, "B"]:
+        """Every row's key for the i-th of its draws."""
+        return jax.vmap(jax.random.fold_in, (0, None))(self.key, i)
+
+    def guided(self, prediction: Float[Array, "B ..."]) -> Float[Array, "B ..."]:
+        """The prediction that every row goes by."""
+        return guide(prediction, self.scale, null=self.null)[self.lead]
+
 
 @partial(jax.jit, static_argnames=("model", "fill", "most"))
 def draw(
@@ -52,8 +60,7 @@ def draw(
     def velocity(x, t):
         time = jnp.broadcast_to(t[:, None], payload.time.shape)
         predictions, *_ = extend(model, params, seq=blank.put(fill.stream, values=x, time=time), cache=cache)
-        output = fill.path.velocity(predictions[fill.stream], x, time)
-        return guide(output, brushes.scale, null=brushes.null)[brushes.lead]
+        return brushes.guided(fill.path.velocity(predictions[fill.stream], x, time))
 
     times = solvers.timetable(brushes.steps, brushes.shift, most=most)
     return solvers.euler(velocity, noise, times, steps=brushes.steps.max())

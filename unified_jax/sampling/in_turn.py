@@ -14,7 +14,6 @@ from unified_jax.core.cache import Cache, commit, grow
 from unified_jax.core.sequence import Interleaved, Payload
 from unified_jax.core.types import Array, Int
 from unified_jax.sampling.draw import Brushes
-from unified_jax.sampling.guidance import guide
 from unified_jax.sampling.window import entries, window
 
 
@@ -29,7 +28,6 @@ def in_turn(
     """
     params, blank, order = model.apart(params), *_ordered(blank, fill=fill, brushes=brushes)
     payload, stride = blank.streams[fill.stream], fill.slots
-    keys = lambda i: jax.vmap(jax.random.fold_in)(brushes.key, jnp.full_like(brushes.lead, i))
 
     def step(i, carry):
         values, cache = carry
@@ -41,9 +39,9 @@ def in_turn(
 
         def predict(draft):
             read = lambda module: module.read(output, asked.put(fill.stream, draft=draft))[fill.stream][:, 0]
-            return guide(model.apply({"params": params}, method=read), brushes.scale, null=brushes.null)[brushes.lead]
+            return brushes.guided(model.apply({"params": params}, method=read))
 
-        chosen = fill.pick(keys(i + 1), predict, brushes=brushes, size=values.shape[2:], most=most)
+        chosen = fill.pick(brushes.keys(i + 1), predict, brushes=brushes, size=values.shape[2:], most=most)
         return values.at[:, i].set(chosen), commit(cache, output.kv, output.slots)
 
     n = payload.slot.shape[1]
@@ -57,7 +55,7 @@ def _ordered(blank: Interleaved, *, fill: Any, brushes: Brushes) -> tuple[Interl
     rows, n = blank.streams[fill.stream].slot.shape
     if fill.hints is None:
         return blank, jnp.broadcast_to(jnp.arange(n), (rows, n))
-    order = jax.vmap(lambda key: jax.random.permutation(jax.random.fold_in(key, 0), n))(brushes.key)
+    order = jax.vmap(lambda key: jax.random.permutation(key, n))(brushes.keys(0))
     return blank.put(fill.hints, values=order.astype(jnp.int32)), order
 
 

@@ -14,7 +14,6 @@ from unified_jax.core.sequence import Interleaved
 from unified_jax.core.types import Array, Int
 from unified_jax.sampling.choose import warm
 from unified_jax.sampling.draw import Brushes
-from unified_jax.sampling.guidance import guide
 from unified_jax.sampling.window import entries, window
 
 
@@ -39,8 +38,7 @@ def next_scale(
             return module.read(output, asked)[fill.stream], output.kv, output.slots
 
         logits, kv, slots = model.apply({"params": params}, seq, cache, method=run)
-        logits = warm(guide(logits, brushes.scale, null=brushes.null)[brushes.lead], brushes.temperature)
-        keys = jax.vmap(jax.random.fold_in)(brushes.key, jnp.full_like(brushes.lead, scale))
-        chosen = jax.vmap(jax.random.categorical)(keys, logits).astype(jnp.int32)
+        logits = warm(brushes.guided(logits), brushes.temperature)
+        chosen = jax.vmap(jax.random.categorical)(brushes.keys(scale), logits).astype(jnp.int32)
         ids, cache, first = ids.at[:, first : first + count].set(chosen), commit(cache, kv, slots), first + count
     return ids

@@ -16,7 +16,6 @@ from unified_jax.sampling import solvers
 from unified_jax.sampling.choose import warm
 from unified_jax.sampling.draw import Brushes
 from unified_jax.sampling.extend import extend
-from unified_jax.sampling.guidance import guide
 
 
 @partial(jax.jit, static_argnames=("model", "fill", "most"))
@@ -29,19 +28,17 @@ def refine(
     timetable, at least every row's steps.
     """
     params, payload = model.apart(params), blank.streams[fill.stream]
-    keys = lambda i: jax.vmap(jax.random.fold_in)(brushes.key, jnp.full_like(brushes.lead, i))
     times = solvers.timetable(brushes.steps, brushes.shift, most=most)
 
     def logits(ids, t):
         time = jnp.broadcast_to(t[:, None], payload.time.shape)
         predictions, *_ = extend(model, params, seq=blank.put(fill.stream, values=ids, time=time), cache=cache)
-        guided = guide(predictions[fill.stream], brushes.scale, null=brushes.null)[brushes.lead]
-        return warm(guided, brushes.temperature)
+        return warm(brushes.guided(predictions[fill.stream]), brushes.temperature)
 
     def step(i, ids):
         t, s = times[i], times[i + 1]
-        moved = jax.vmap(fill.process.reverse)(keys(i + 1), ids, logits(ids, t), t=t, s=s)
+        moved = jax.vmap(fill.process.reverse)(brushes.keys(i + 1), ids, logits(ids, t), t=t, s=s)
         return jnp.where((s < t)[:, None], moved, ids)
 
-    start = jax.vmap(lambda key: fill.process.start(key, payload.slot.shape[1:]))(keys(0))
+    start = jax.vmap(lambda key: fill.process.start(key, payload.slot.shape[1:]))(brushes.keys(0))
     return jax.lax.fori_loop(0, brushes.steps.max(), step, start)
