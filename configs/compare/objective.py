@@ -140,7 +140,6 @@ def get_config(arg=None):
     if DEBUG in names:
         c.steps, c.test_size, c.log_every, c.save_every = 4, 2, 1, 0
         c.optimizer.name = "adamw"  # compiles faster
-        c.packing.rows = 2
         c.model.update(width=32, depth=2, num_heads=2, hidden=64, unroll=1)
         c.codec.workdir, c.codec.sizes = "", image_tokenizer.get_config(DEBUG).model.codec.to_dict()
         c.study.seeds, c.passes = (0,), (2,)

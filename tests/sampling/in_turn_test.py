@@ -47,6 +47,6 @@ def _greedy(order) -> tuple[int, ...]:
 
 def test_work_counts_every_slot_and_every_pass_of_the_head():
     count = lambda **fields: InTurn("image", **fields).work(4, Settings(steps=5))
-    assert count(pick=Id()) == Work(slots=4, reads=4, pairs=10)
-    assert count(pick=Id(), hints="place") == Work(slots=8, reads=4, pairs=36)
-    assert count(pick=Vector(Rectified())) == Work(slots=4, reads=20, pairs=10)
+    assert count(pick=Id()) == Work(4, entries=4, reads=4, pairs=10)
+    assert count(pick=Id(), hints="place") == Work(8, entries=4, reads=4, pairs=36)
+    assert count(pick=Vector(Rectified())) == Work(4, entries=4, reads=20, pairs=10)

@@ -37,4 +37,6 @@ def test_all_in_one_scale_draws_only_the_marginals(joint):
 
 
 def test_work_counts_what_every_scale_sees():
-    assert NextScale("image", (1, 4, 9)).work(14, Settings()) == Work(slots=14, reads=14, pairs=1 + 4 * 5 + 9 * 14)
+    assert NextScale("image", (1, 4, 9)).work(14, Settings()) == Work(
+        14, entries=14, reads=14, pairs=1 + 4 * 5 + 9 * 14
+    )

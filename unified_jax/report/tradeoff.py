@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib
+import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -51,7 +52,7 @@ def tradeoff_panel(lines: Sequence[Line]) -> Markup:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: quantity(x)))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("FLOPs of drawing one picture")
-        share_axis(axes, None)
+        share_axis(axes, np.asarray([point.value for line in lines for point in line.points]))
         axes.set_ylim(-0.02, 1.02)
         axes.grid(color=GRID, linewidth=0.7)
         axes.set_axisbelow(True)

@@ -169,8 +169,8 @@ class NextScale(Whole):
 
     def work(self, entries: int, settings: Settings) -> Work:
         """What a blank of so many entries costs."""
-        before = [sum(self.counts[: k + 1]) for k in range(len(self.counts))]
-        return Work(slots=entries, reads=entries, pairs=sum(n * seen for n, seen in zip(self.counts, before)))
+        pairs = sum(n * sum(self.counts[: k + 1]) for k, n in enumerate(self.counts))
+        return Work(slots=entries, entries=entries, reads=entries, pairs=pairs)
 
 
 Fill = Autoregress | Integrate | Refine | InTurn | NextScale

@@ -24,7 +24,7 @@ def sampling_flops(model: Any, params: Any, document: Document, settings: Settin
         before = count(given) - fill.lead  # what the fill runs itself is part of its work
         work = fill.work(blank.sizes()[fill.stream], settings)
         pairs = before * (before + 1) / 2 + work.slots * before + work.pairs
-        slots = before + work.slots
+        entries, reads = {fill.stream: work.entries}, {fill.stream: work.reads}
         # Backward is twice forward.
-        total += train_flops(params, slots=slots, entries={fill.stream: work.reads}, pairs=pairs) / 3
+        total += train_flops(params, slots=before + work.slots, entries=entries, pairs=pairs, reads=reads) / 3
     return total
