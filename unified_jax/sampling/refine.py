@@ -1,6 +1,6 @@
 """Refine: pictures of ids in all rows at once, each in passes over the whole of it; one jitted loop.
 
-Nothing is committed. Rows may take different numbers of passes; one that has arrived stands still.
+Nothing is committed. Rows may take different numbers of passes: from 0 to 0 a process changes nothing.
 """
 
 from functools import partial
@@ -37,8 +37,7 @@ def refine(
 
     def step(i, ids):
         t, s = times[i], times[i + 1]
-        moved = jax.vmap(fill.process.reverse)(brushes.keys(i + 1), ids, logits(ids, t), t=t, s=s)
-        return jnp.where((s < t)[:, None], moved, ids)
+        return jax.vmap(fill.process.reverse)(brushes.keys(i + 1), ids, logits(ids, t), t=t, s=s)
 
     start = jax.vmap(lambda key: fill.process.start(key, payload.slot.shape[1:]))(brushes.keys(0))
     return jax.lax.fori_loop(0, brushes.steps.max(), step, start)
