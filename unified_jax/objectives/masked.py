@@ -4,12 +4,12 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from unified_jax.core.masking import Ratio, cosine
 from unified_jax.core.noise import TimeSampler, uniform
 from unified_jax.core.sequence import Interleaved, Payload
 from unified_jax.core.types import Array, Bool, Float, Int, PRNGKeyArray
+from unified_jax.objectives.cross_entropy import cross_entropy
 from unified_jax.objectives.total import Sums
 from unified_jax.objectives.units import shuffled, unit_times
 
@@ -39,8 +39,7 @@ class Masked:
         return seq.put(self.stream, values=shown, time=time, weight=payload.weight * hidden), payload.values
 
     def loss(self, prediction: Float[Array, "B N V"], target: Int[Array, "B N"], payload: Payload) -> Sums:
-        loss = optax.softmax_cross_entropy_with_integer_labels(prediction, target)
-        return Sums((loss * payload.weight).sum(), payload.weight.sum())
+        return cross_entropy(prediction, target, weight=payload.weight)
 
 
 def _hidden(rng: PRNGKeyArray, payload: Payload, *, share: Float[Array, "B N"]) -> Bool[Array, "B N"]:

@@ -3,10 +3,10 @@
 import dataclasses
 
 import jax.numpy as jnp
-import optax
 
 from unified_jax.core.sequence import Interleaved, Payload
 from unified_jax.core.types import Array, Float, Int, PRNGKeyArray
+from unified_jax.objectives.cross_entropy import cross_entropy
 from unified_jax.objectives.total import Sums
 from unified_jax.objectives.units import shuffled
 
@@ -36,5 +36,4 @@ class RandomOrder:
         return seq.put(self.stream, values=target).put(self.hints, values=take(hints.values)), target
 
     def loss(self, prediction: Float[Array, "B N V"], target: Int[Array, "B N"], payload: Payload) -> Sums:
-        loss = optax.softmax_cross_entropy_with_integer_labels(prediction, target)
-        return Sums((loss * payload.weight).sum(), payload.weight.sum())
+        return cross_entropy(prediction, target, weight=payload.weight)
