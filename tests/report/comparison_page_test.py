@@ -27,7 +27,8 @@ def folder(tmp_path):
 
     def variant(title: str, scores: dict) -> dict:
         figures = dict(parameters=800_000, train_steps=1000, train_minutes=2.5, train_flops_per_step=6.5e9)
-        return {"title": title, "runs": [], "scores": scores, **figures}
+        (tmp_path / title).mkdir()
+        return {"title": title, "runs": [title], "scores": scores, **figures}
 
     alone = score([0.5], low=None, high=None, flops=3e8)
     study = {
