@@ -138,8 +138,8 @@ class _Writer:
                     payload.weight[b, entry] = 0  # nothing in the batch precedes it
             last = flat[-1] if not (full and span.private) else last
             done += n
-        for name in span.sizes():
-            self.units[name][b] += 1
+        for name, n in span.sizes().items():
+            self.units[name][b] += n > 0
         cursor.advance(span)
         cursor.last = last
 
