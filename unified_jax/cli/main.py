@@ -5,9 +5,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from unified_jax.cli import bench, evaluate, sample, train
+from unified_jax.cli import bench, compare, evaluate, sample, train
 
-COMMANDS = {"train": train, "sample": sample, "evaluate": evaluate, "bench": bench}
+COMMANDS = {"train": train, "sample": sample, "evaluate": evaluate, "compare": compare, "bench": bench}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         COMMANDS[arguments.command].run(arguments, overrides)
     except KeyboardInterrupt:
-        more = "; the same command goes on from the last checkpoint" if arguments.command == "train" else ""
+        more = (
+            "; the same command goes on from the last checkpoint" if arguments.command in ("train", "compare") else ""
+        )
         print(f"ujx: interrupted{more}", file=sys.stderr)
         return 130
     except (ValueError, RuntimeError, OSError) as error:

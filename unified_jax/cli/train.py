@@ -36,6 +36,16 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         raise FileNotFoundError(
             f"{missing[0]}: no such folder; the page of {arguments.config} is to show the run in it"
         )
+    complete(experiment, workdir, began=began)
+    page = build(workdir, others=chapters)
+    print(f"report: {page}", file=sys.stderr)
+
+
+def complete(experiment: Experiment, workdir: Path, *, began: float) -> None:
+    """Trains, saves and scores an experiment, going on from what is in ``workdir``; its metrics.json comes last.
+
+    began: when the command did, in seconds since the epoch.
+    """
     workdir.mkdir(parents=True, exist_ok=True)
     run_config.claim(workdir, experiment)
     write_json(workdir / "environment.json", environment.describe())
@@ -53,8 +63,6 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         "parameters": environment.parameters(trained.params),
     }
     write_json(workdir / "metrics.json", scores | figures)
-    page = build(workdir, others=chapters)
-    print(f"report: {page}", file=sys.stderr)
 
 
 def _while_training(benchmarks: Sequence[benchmark.Benchmark], workdir: Path) -> loop.Evaluate:

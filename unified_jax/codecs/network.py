@@ -1,6 +1,7 @@
 """NetworkCodec: the ``Codec`` of a Linen module, for host code: numpy in and out, batches of any size in turns."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -35,27 +36,31 @@ class NetworkCodec:
     def grid(self, height: int, width: int) -> tuple[int, int]:
         return whole_grid(height, width, self.module.factor)
 
+    def entries(self, height: int, width: int) -> tuple[int, ...]:
+        """Shape of a picture's values; ValueError when the size does not fit the codec."""
+        return (*self.grid(height, width), *self.shape)
+
     def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
         return self.module.init(rng, jnp.zeros((1, self.module.factor, self.module.factor, 3)))["params"]
 
-    def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Shaped[np.ndarray, "B h w ..."]:
+    def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Shaped[np.ndarray, "B ..."]:
         """Raises ValueError when the pictures do not divide into whole entries, there are no parameters, or the module
         makes other entries than one of ``shape`` at each place.
         """
-        wanted = (len(pixels), *self.grid(*pixels.shape[1:3]), *self.shape)
+        wanted = (len(pixels), *self.entries(*pixels.shape[1:3]))
         run = partial(_encode, self.module, _checked(params))
         values = _in_turns(run, np.asarray(pixels, np.float32), pixels=pixels.shape[1] * pixels.shape[2])
         if values.shape != wanted:
             raise ValueError(f"this codec makes values of shape {values.shape}, where {wanted} is needed")
         return values
 
-    def decode(self, params: Mapping[str, Any], values: Shaped[AnyArray, "B h w ..."]) -> Float[np.ndarray, "B H W 3"]:
+    def decode(self, params: Mapping[str, Any], values: Shaped[AnyArray, "B ..."]) -> Float[np.ndarray, "B H W 3"]:
         """Raises ValueError for codes outside the codebook, or when there are no parameters."""
         values = np.asarray(values, self.dtype)
         if values.size and values.dtype.kind == "i" and not 0 <= values.min() <= values.max() < self.module.codes:
             raise ValueError(f"codes must lie in 0 to {self.module.codes - 1}, found {values.min()} to {values.max()}")
         run = partial(_decode, self.module, _checked(params))
-        return _in_turns(run, values, pixels=values.shape[1] * values.shape[2] * self.module.factor**2)
+        return _in_turns(run, values, pixels=math.prod(values.shape[1:3]) * self.module.factor**2)
 
 
 @partial(jax.jit, static_argnums=0)

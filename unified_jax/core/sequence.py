@@ -36,6 +36,14 @@ class Slots:
 
 
 @struct.dataclass
+class Draft:
+    """What a per-entry head refines, beside the state it reads: values [B N P] at noise level time, float32 [B N]."""
+
+    values: Leaf
+    time: Leaf
+
+
+@struct.dataclass
 class Payload:
     """One stream: what to embed, where it goes, and what predicts it.
 
@@ -47,6 +55,7 @@ class Payload:
     time: float32 [B N], noise level, 0 = clean data, 1 = noise.
     weight: float32 [B N], loss weight; 0 = context or padding.
     until: float32 [B N], the time that a network of average velocities is asked to lead to; None for any other.
+    draft: shown to a head that takes one and never to the embedder; None where no head does.
     """
 
     values: Leaf
@@ -56,6 +65,7 @@ class Payload:
     time: Leaf
     weight: Leaf
     until: Leaf = None
+    draft: Draft | None = None
 
 
 @struct.dataclass

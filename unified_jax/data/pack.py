@@ -1,6 +1,7 @@
 """pack: rows of planned documents -> one Interleaved batch of static shape (numpy)."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -115,13 +116,16 @@ class _Writer:
             at, entry = self._take(b, lane, name, n)
             slots, payload = self.lanes[lane], self.payloads[name]
             flat = self.start[lane] + np.arange(at, at + n)
-            steps = 0 if full else np.arange(done, done + n)
+            steps = np.repeat(np.arange(len(span.blocks)), span.blocks) if span.blocks else 0
+            steps = steps if full else np.arange(done, done + n)
             slots.doc[b, at : at + n] = document
             slots.block[b, at : at + n] = cursor.block + steps
             slots.private[b, at : at + n] = span.private
             slots.pos[b, at : at + n, 0] = cursor.index + steps
             if span.grid is not None and n == span.grid[0] * span.grid[1]:
                 slots.pos[b, at : at + n, 1:] = np.indices(span.grid).reshape(2, n).T
+            elif span.blocks:
+                slots.pos[b, at : at + n, 1:] = np.concatenate([_square(size) for size in span.blocks])
             payload.values[b, entry : entry + n] = values
             payload.slot[b, entry : entry + n] = np.arange(at, at + n)
             payload.unit[b, entry : entry + n] = self.units[name][b]
@@ -134,7 +138,8 @@ class _Writer:
                     payload.weight[b, entry] = 0  # nothing in the batch precedes it
             last = flat[-1] if not (full and span.private) else last
             done += n
-            self.units[name][b] += 1
+        for name, n in span.sizes().items():
+            self.units[name][b] += n > 0
         cursor.advance(span)
         cursor.last = last
 
@@ -153,3 +158,9 @@ class _Writer:
 
     def result(self) -> Interleaved:
         return Interleaved(dict(self.lanes), dict(self.payloads))
+
+
+def _square(entries: int) -> np.ndarray:
+    """Row and column of each entry of a square, in raster order."""
+    side = math.isqrt(entries)
+    return np.indices((side, side)).reshape(2, entries).T

@@ -16,6 +16,8 @@ class Span:
     private: a noised copy that only its own block sees. A full one takes no sequence index, so a clean copy that
       follows stands where the noised one stood.
     learn: whether entries carry loss. grid: (rows, columns) of the part that is a picture.
+    blocks: how many entries each block of a full span of one stream has, where it is several, of which later ones see
+      earlier ones; () for one block. Each is a square of places, and has a sequence index of its own.
     fill: when generating, how to produce this span; its values are then placeholders. None: the span is given.
     """
 
@@ -24,6 +26,7 @@ class Span:
     private: bool = False
     learn: bool = True
     grid: tuple[int, int] | None = None
+    blocks: tuple[int, ...] = ()
     fill: Any = None
 
     def sizes(self) -> dict[str, int]:
@@ -45,8 +48,8 @@ class Cursor:
     def advance(self, span: Span, n: int | None = None) -> None:
         """Moves past a span (its first ``n`` entries, where only part of a causal one was placed)."""
         if span.attend == "full":
-            self.block += 1
-            self.index += not span.private
+            self.block += max(1, len(span.blocks))
+            self.index += 0 if span.private else max(1, len(span.blocks))
         else:
             n = sum(span.sizes().values()) if n is None else n
             self.block += n

@@ -4,12 +4,15 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from scipy.special import stdtrit
+
 Z95 = 1.959963984540054
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A proportion of ``n`` trials with its 95% interval."""
+    """A value with its 95% interval; n: of how many trials, or of how many repetitions it is the mean."""
 
     value: float
     low: float
@@ -27,3 +30,10 @@ def proportion(outcomes: Sequence[bool]) -> Score:
     half *= math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     # The outer ends at 0 and 1 are exact; rounding must not leave the value outside its interval.
     return Score(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)), n)
+
+
+def repeated(values: Sequence[float]) -> Score:
+    """The mean of repetitions (seeds) with Student's interval; of a single one the interval is not known (NaN)."""
+    n, mean = len(values), float(np.mean(values))
+    half = float(stdtrit(n - 1, 0.975) * np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    return Score(mean, mean - half, mean + half, n)

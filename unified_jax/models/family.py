@@ -14,7 +14,7 @@ from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.models.published import Published
-from unified_jax.sampling.fill import Autoregress, Integrate
+from unified_jax.sampling.fill import Fill
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Family:
     image_size: tuple[int, int]
     write: Callable[[Document], list[Span]]
     null: Callable[[Document], Document]
-    fills: Mapping[str, Autoregress | Integrate]
+    fills: Mapping[str, Fill]
     values_of: Callable[[np.ndarray], np.ndarray]
     published: Published | None = None
 

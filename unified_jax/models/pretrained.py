@@ -33,6 +33,10 @@ from unified_jax.models.published import Component, Config, Published
 FAMILIES = {
     "transfusion": "unified_jax.models.transfusion.transfusion",
     "chameleon": "unified_jax.models.chameleon.chameleon",
+    "next_step": "unified_jax.models.next_step.next_step",
+    "rand_ar": "unified_jax.models.rand_ar.rand_ar",
+    "show_o": "unified_jax.models.show_o.show_o",
+    "var": "unified_jax.models.var.var",
     "vq": "unified_jax.models.vq.vq",
 }
 

@@ -1,12 +1,13 @@
 """Heads: states at ``read`` -> predictions, always float32."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from unified_jax.core.sequence import Payload
+from unified_jax.core.sequence import Draft, Payload
 from unified_jax.core.types import Array, Float
 from unified_jax.nn.dense import Dense
-from unified_jax.nn.embed import Tokens
+from unified_jax.nn.embed import Tokens, sincos
 
 
 class Tied(nn.Module):
@@ -39,3 +40,36 @@ class Capped(nn.Module):
 
     def __call__(self, states: Float[Array, "B N D"], payload: Payload | None = None) -> Float[Array, "B N V"]:
         return self.cap * jnp.tanh(self.head(states, payload) / self.cap)
+
+
+class TokenFlow(nn.Module):
+    """A small network that denoises every entry by itself, given the state it reads (MAR, arXiv:2406.11838, 3.2).
+
+        c = silu(state + time)     x = in(draft)     x = x + gate(c) mlp(modulate(x, c))     out(modulate(x, c))
+
+    The third step ``depth`` times. modulate is adaLN-Zero (DiT, arXiv:2212.09748, 3.2): normalised, scaled and shifted
+    by c, from zero. Without a draft the entries' own values and time take its place.
+    """
+
+    features: int
+    width: int
+    depth: int
+
+    @nn.compact
+    def __call__(self, states: Float[Array, "B N D"], payload: Payload) -> Float[Array, "B N P"]:
+        draft = Draft(payload.values, payload.time) if payload.draft is None else payload.draft
+        dense = lambda name, width=self.width: Dense(width, use_bias=True, name=name)
+        zero = lambda name, width: Dense(width, use_bias=True, kernel_init=nn.initializers.zeros, name=name)
+        time = dense("time_out")(jax.nn.silu(dense("time_in")(sincos(draft.time, 256))))
+        c = jax.nn.silu(dense("state")(states.astype(jnp.float32)) + time)
+        x = dense("in")(draft.values)
+        for i in range(self.depth):
+            shift, scale, gate = jnp.split(zero(f"modulate_{i}", 3 * self.width)(c), 3, -1)
+            y = jax.nn.silu(dense(f"up_{i}")(_modulate(x, shift, scale)))
+            x = x + gate * dense(f"down_{i}")(y)
+        shift, scale = jnp.split(zero("modulate", 2 * self.width)(c), 2, -1)
+        return zero("out", self.features)(_modulate(x, shift, scale))
+
+
+def _modulate(x: Float[Array, "B N D"], shift: Float[Array, "B N D"], scale: Float[Array, "B N D"]) -> Array:
+    return jax.nn.standardize(x, epsilon=1e-6) * (1 + scale) + shift

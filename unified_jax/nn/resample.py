@@ -11,6 +11,7 @@ window grows with the factor of a reduction.
 from collections.abc import Callable
 
 import jax.numpy as jnp
+import numpy as np
 
 from unified_jax.core.types import AnyArray, Array, Float, Int
 
@@ -35,6 +36,14 @@ def smooth_linear(index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, so
 def smooth_cubic(index: Int[AnyArray, "..."], size: Int[AnyArray, "..."], *, source: int) -> Float[Array, "... R"]:
     """Weights of every source row at row ``index`` of ``size``; rows beyond the edge count nothing."""
     return _smooth(lambda x: _keys(x, a=-0.5), index, size, source=source)
+
+
+def areas(source: int, target: int) -> Float[Array, "r h"]:
+    """Weights that average, for each target cell, the source cells that it touches."""
+    cells = np.arange(target)[:, None]
+    first, last = cells * source // target, -(-(cells + 1) * source // target)
+    touched = (np.arange(source) >= first) & (np.arange(source) < last)
+    return jnp.asarray(touched / touched.sum(1, keepdims=True), jnp.float32)
 
 
 def sample(

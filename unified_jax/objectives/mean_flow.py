@@ -13,8 +13,9 @@ from unified_jax.core.noise import Rectified, TimeSampler, logit_normal, uniform
 from unified_jax.core.sequence import Interleaved, Payload
 from unified_jax.core.types import Array, Float, PRNGKeyArray
 from unified_jax.objectives.average import Average
-from unified_jax.objectives.noising import noised_at, unit_draw
+from unified_jax.objectives.noising import noised_at
 from unified_jax.objectives.total import Sums
+from unified_jax.objectives.units import unit_draw
 
 
 @dataclasses.dataclass(frozen=True)

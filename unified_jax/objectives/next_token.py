@@ -2,10 +2,9 @@
 
 import dataclasses
 
-import optax
-
 from unified_jax.core.sequence import Interleaved, Payload
 from unified_jax.core.types import Array, Float, Int, PRNGKeyArray
+from unified_jax.objectives.cross_entropy import cross_entropy
 from unified_jax.objectives.total import Sums
 
 
@@ -21,5 +20,4 @@ class NextToken:
         return seq, seq.streams[self.stream].values
 
     def loss(self, prediction: Float[Array, "B N V"], target: Int[Array, "B N"], payload: Payload) -> Sums:
-        loss = optax.softmax_cross_entropy_with_integer_labels(prediction, target)
-        return Sums((loss * payload.weight).sum(), payload.weight.sum())
+        return cross_entropy(prediction, target, weight=payload.weight)

@@ -1,12 +1,12 @@
 """Noising: every learned unit of a stream is moved to a random time of a path; what every continuous objective does."""
 
 import jax
-import jax.numpy as jnp
 from flax import struct
 
 from unified_jax.core.noise import Path, TimeSampler
-from unified_jax.core.sequence import Interleaved, Payload
+from unified_jax.core.sequence import Interleaved
 from unified_jax.core.types import Array, Float, Leaf, PRNGKeyArray
+from unified_jax.objectives.units import unit_draw
 
 
 @struct.dataclass
@@ -30,10 +30,3 @@ def noised_at(t: Float[Array, "B N"], seq: Interleaved, *, stream: str, path: Pa
     noise = jax.random.normal(rng, payload.values.shape)
     x_t = path.corrupt(payload.values, noise, t)
     return Noised(seq.put(stream, values=x_t, time=t), payload.values, noise)
-
-
-def unit_draw(rng: PRNGKeyArray, payload: Payload, sampler: TimeSampler) -> Float[Array, "B N"]:
-    """One draw for each unit, and 0 for context entries (weight 0)."""
-    # A row has at most as many units as entries, so a draw for each entry index covers every unit.
-    drawn = jnp.take_along_axis(sampler(rng, payload.slot.shape), payload.unit, 1)
-    return jnp.where(payload.weight > 0, drawn, 0.0)

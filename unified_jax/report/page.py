@@ -17,7 +17,7 @@ from unified_jax.report.pictures import picture, shown_width
 from unified_jax.report.plots import Curve, line_panel, loss_axis, noisy, share_axis, zero_axis
 from unified_jax.report.read import Run, read_run
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 _FACTS = {
     "parameters": "parameters",
     "train_steps": "training steps",
@@ -80,8 +80,15 @@ def build(
       others: further runs for the same page, in order.
     """
     chapters = [entry if isinstance(entry, Chapter) else Chapter(entry) for entry in (run, *others)]
+    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    html = template("report.html.j2").render(chapters=[_view(c) for c in chapters], style=style)
+    return write_page(Path(out) if out is not None else Path(chapters[0].workdir) / "report.html", html)
+
+
+def template(name: str) -> jinja2.Template:
+    """A page of `templates/`, with the filters that all of them use."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -94,11 +101,7 @@ def build(
         "plain": wording.plain,
         "picture": picture,
     }
-    style = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))
-    html = environment.get_template("report.html.j2").render(chapters=[_view(c) for c in chapters], style=style)
-    path = Path(out) if out is not None else Path(chapters[0].workdir) / "report.html"
-    _write(path, html)
-    return path
+    return environment.get_template(name)
 
 
 def _view(chapter: Chapter) -> _View:
@@ -118,7 +121,7 @@ def _view(chapter: Chapter) -> _View:
         scores_over_time=list(_score_panels(run)),
         speed=list(_panels(run, _SPEED)),
         peak=next((entry["peak_flops"] for entry in reversed(run.metrics) if entry.get("peak_flops")), None),
-        config=list(_blocks(run.config)),
+        config=list(blocks(run.config)),
         minutes=_minutes(run),
     )
 
@@ -175,7 +178,7 @@ def _is_known(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _blocks(config: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
+def blocks(config: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
     """The configuration as titled blocks: the plain values first, then one block per nested dict."""
     single = [(key, value) for key, value in config.items() if not isinstance(value, dict)]
     if single:
@@ -193,9 +196,10 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield prefix + key, value
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a reader never meets half a page."""
+def write_page(path: Path, html: str) -> Path:
+    """Whole or not at all: a reader never meets half a page. Returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text(text, encoding="utf-8")
+    unfinished.write_text(html, encoding="utf-8")
     os.replace(unfinished, path)
+    return path

@@ -15,13 +15,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from unified_jax.report.wording import brief, percent
 
 # Matplotlib wants real colours: these stand-ins are replaced by variables of the style sheet in the finished SVG.
-_INK, _LINE, _GRID = "#010203", "#040506", "#070809"
-_VARIABLES = {_INK: "var(--muted)", _LINE: "var(--accent)", _GRID: "var(--rule)"}
-_STYLE = {
+_INK, _LINE, GRID = "#010203", "#040506", "#070809"
+_VARIABLES = {_INK: "var(--muted)", _LINE: "var(--accent)", GRID: "var(--rule)"}
+STYLE = {
     "svg.fonttype": "none",  # text stays text: it takes the page's font
     "svg.hashsalt": "unified_jax",  # the same run gives the same page, byte for byte
     "font.size": 9,
-    "axes.edgecolor": _GRID,
+    "axes.edgecolor": GRID,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "xtick.color": _INK,
@@ -47,14 +47,14 @@ class Curve:
 
 def line_panel(curve: Curve, *, x_label: str, scale: Callable[[Axes, np.ndarray], None]) -> Markup:
     """One small plot with its y axis set by `scale(axes, values)`. Unmeasured values (NaN) leave gaps."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.7, 2.15))
         axes = figure.add_axes((0.13, 0.19, 0.84, 0.76))
         _draw(axes, curve)
         values = np.asarray(curve.y, float)
         scale(axes, values[np.isfinite(values)])
         axes.set_xlabel(x_label)
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def share_axis(axes: Axes, values: np.ndarray) -> None:
@@ -102,14 +102,15 @@ def _draw(axes: Axes, curve: Curve) -> None:
     if curve.low is not None and curve.high is not None:
         axes.fill_between(curve.x, curve.low, curve.high, color=_LINE, alpha=0.18, linewidth=0)
     axes.plot(curve.x, curve.y, color=_LINE, linewidth=1.6, marker="o" if curve.points else None, markersize=3.2)
-    axes.grid(axis="y", color=_GRID, linewidth=0.7)
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(_tick))
 
 
-def _svg(figure: Figure) -> Markup:
+def to_svg(figure: Figure) -> Markup:
+    """The figure as part of a page, in the page's own colours and font."""
     buffer = io.StringIO()
     figure.patch.set_visible(False)
     for axes in figure.axes:

@@ -79,7 +79,7 @@ def read_run(workdir: Path) -> Run:
         raise ValueError(f"{workdir}: not a run folder")
     final = _object(workdir / "metrics.json")
     evaluations = _evaluations(workdir / "scores.jsonl")
-    scores = {name: _score(entry) for name, entry in final.items() if isinstance(entry, dict) and "value" in entry}
+    scores = {name: read_score(entry) for name, entry in final.items() if isinstance(entry, dict) and "value" in entry}
     if not scores and evaluations:  # a run still under way, or killed: its latest evaluation stands in
         scores = evaluations[-1].scores
     return Run(
@@ -140,13 +140,14 @@ def _evaluations(path: Path) -> tuple[Evaluation, ...]:
         Evaluation(
             step=entry["step"],
             seconds=_number(entry.get("seconds")),
-            scores={name: _score(score) for name, score in entry.get("scores", {}).items()},
+            scores={name: read_score(score) for name, score in entry.get("scores", {}).items()},
         )
         for entry in _by_step(path)
     )
 
 
-def _score(entry: Mapping[str, Any] | float | None) -> Score:
+def read_score(entry: Mapping[str, Any] | float | None) -> Score:
+    """A score as it stands in a JSON file: an object, or a bare number."""
     if not isinstance(entry, dict):
         return Score(_number(entry))
     return Score(_number(entry.get("value")), _number(entry.get("low")), _number(entry.get("high")), entry.get("n"))

@@ -22,6 +22,8 @@ _LABELS = {
     "copied_4": "Copies of four objects read right",
     "copied_1_new": "Copies of one object read right, new combinations",
     "copied_2_new": "Copies of two objects read right, new combinations",
+    "drawn_new": "Drawings exactly right, new combinations",
+    "drawn_seen": "Drawings exactly right, combinations trained on",
     "loss": "Total loss",
     "mfu": "Model FLOPs utilization",
 }

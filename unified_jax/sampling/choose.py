@@ -7,10 +7,12 @@ share a compiled program.
 import jax
 import jax.numpy as jnp
 
+from unified_jax.core.noise import over
 from unified_jax.core.types import Array, Bool, Float, Int, Key
 
 NEVER = -1e30
 ALL = 2**31 - 1  # a top_k that keeps every id
+COLDEST = 1e-4  # what a temperature of 0 counts as
 
 
 def check(*, temperature: float, top_k: int | None, top_p: float | None) -> None:
@@ -59,6 +61,11 @@ def _choose(rng, logits, temperature, top_k, top_p):
         return jnp.where(temperature > 0, draw(rng, warm).astype(jnp.int32), likeliest)
 
     return jax.lax.cond(jnp.any(temperature > 0), sample, lambda: likeliest)
+
+
+def warm(logits: Float[Array, "B ..."], temperature: Float[Array, "B"]) -> Float[Array, "B ..."]:
+    """Logits divided by every row's temperature; at 0 all but the likeliest id become impossible."""
+    return logits / over(jnp.maximum(temperature, COLDEST), logits)
 
 
 def keep_top_k(logits: Float[Array, "*B V"], k: Int[Array, "*#B"] | int) -> Float[Array, "*B V"]:

@@ -13,8 +13,9 @@ from flax import struct
 from unified_jax.core.cache import Cache
 from unified_jax.core.noise import timetable
 from unified_jax.core.sequence import Interleaved
-from unified_jax.core.types import Array, Float, Leaf
+from unified_jax.core.types import Array, Float, Int, Key, Leaf
 from unified_jax.sampling.extend import extend
+from unified_jax.sampling.guidance import guide
 from unified_jax.sampling.solvers.solve import solve
 
 STEPS = 64  # timetables have room for this many steps times a power of two
@@ -24,16 +25,25 @@ STEPS = 64  # timetables have room for this many steps times a power of two
 class Brushes:
     """How every row draws, [B] each.
 
-    key: of the blank; the noise comes from it. steps, shift: of its times. scale, null: as in ``guide``. lead: the row
-    whose output this one takes: itself, or for a null row the conditioned one.
+    key: of the blank; the noise comes from it. steps, shift: of its times. temperature: of the choice of ids. scale,
+    null: as in ``guide``. lead: the row whose output this one takes: itself, or for a null row the conditioned one.
     """
 
     key: Leaf
     steps: Leaf
     shift: Leaf
+    temperature: Leaf
     scale: Leaf
     null: Leaf
     lead: Leaf
+
+    def keys(self, i: Int[Array, ""] | int) -> Key[Array, "B"]:
+        """Every row's key for the i-th of its draws."""
+        return jax.vmap(jax.random.fold_in, (0, None))(self.key, i)
+
+    def guided(self, prediction: Float[Array, "B ..."]) -> Float[Array, "B ..."]:
+        """The prediction that every row goes by."""
+        return guide(prediction, self.scale, null=self.null)[self.lead]
 
 
 @partial(jax.jit, static_argnames=("model", "fill", "most"))
@@ -47,7 +57,7 @@ def draw(
     """
     params, payload = model.apart(params), blank.streams[fill.stream]
     normal = jax.vmap(lambda key: jax.random.normal(key, payload.values.shape[1:]))
-    noise = lambda i: normal(jax.vmap(jax.random.fold_in, (0, None))(brushes.key, i))
+    noise = lambda i: normal(brushes.keys(i))
 
     def network(x, point):
         entries = jax.tree.map(lambda scale: jnp.broadcast_to(scale[:, None], payload.time.shape), point)

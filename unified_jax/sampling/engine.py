@@ -1,10 +1,10 @@
 """Engine: a few rows of a cache that serve many requests at once, of different lengths, kinds and settings.
 
 A host loop of long ticks. Each gives free rows to waiting requests, prefills what is given, and then runs one kind of
-work (``sampling.schedule``): ids (``sampling.write``) or pictures (``sampling.draw``). Rows with other work run empty
-slots meanwhile. A request draws from its own key and its rows see only themselves, so neither order nor neighbours
-change what comes out. Every array has a static shape, and what differs between requests is data: nothing compiles
-once each kind of tick has run.
+work (``sampling.schedule``): ids (``sampling.write``) or pictures (``sampling.draw`` and its like). Rows with other
+work run empty slots meanwhile. A request draws from its own key and its rows see only themselves, so neither order nor
+neighbours change what comes out. Every array has a static shape, and what differs between requests is data: nothing
+compiles once each kind of tick has run.
 """
 
 from collections import deque
@@ -23,16 +23,14 @@ from unified_jax.core.types import Int
 from unified_jax.data.document import Document, Part
 from unified_jax.data.plan import Cursor, Span
 from unified_jax.sampling.extend import extend
-from unified_jax.sampling.fill import Autoregress, Integrate
 from unified_jax.sampling.prefill import CHUNKS, chunk_size, first_chunk, pack_chunk, power_of_two, prefill, used
 from unified_jax.sampling.requests import Job, Request
 from unified_jax.sampling.schedule import next_jobs
-from unified_jax.sampling.tick import draw_pictures, write_ids
+from unified_jax.sampling.tick import TICKS
 from unified_jax.sampling.write import TICK
 
 SMALLEST = 64  # a cache that grows holds this many slots times a power of two
 SHOW_EVERY = 16  # ids between calls of ``on_part``
-TICKS = {Autoregress: write_ids, Integrate: draw_pictures}
 
 OnPart = Callable[[int, Part], None]
 

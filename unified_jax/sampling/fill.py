@@ -1,4 +1,10 @@
-"""Fill: how one blank span is produced. ``Autoregress`` writes it id by id, ``Integrate`` draws it whole.
+"""Fill: how one blank span is produced.
+
+    Autoregress   id by id, committing each: text, and pictures of one vocabulary with it
+    Integrate     all at once, from noise in steps of a solver
+    Refine        all at once, from masks or random ids in passes of a discrete process
+    InTurn        entry by entry, ids or vectors, in reading order or one of chance
+    NextScale     scale by scale
 
 A fill is data. It names what a family's blanks are made of; ``sampling.engine`` serves all rows that wait for the
 same kind of work in one call.
@@ -7,12 +13,16 @@ same kind of work in one call.
 import dataclasses
 from collections.abc import Hashable
 
+from unified_jax.core.discrete import Absorbing, Uniform
 from unified_jax.core.noise import Path
 from unified_jax.sampling.choose import check
+from unified_jax.sampling.confidence import Confident
 from unified_jax.sampling.constrain import Range
 from unified_jax.sampling.guidance import ClassifierFree
+from unified_jax.sampling.pick import Id, Vector
 from unified_jax.sampling.solvers.euler import Euler
 from unified_jax.sampling.solvers.solve import Solver
+from unified_jax.sampling.work import Work, one_by_one, whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,18 +94,14 @@ class Autoregress:
         """Blanks of one group are filled in one call: all ids of a stream."""
         return type(self), self.stream
 
+    def work(self, entries: int, settings: Settings) -> Work:
+        """What a blank of so many entries costs."""
+        return one_by_one(entries)
 
-@dataclasses.dataclass(frozen=True)
-class Integrate:
-    """A whole span at once, solved along a path from noise to data; nothing is committed.
 
-    path: what the network was trained on. solver: of ``sampling/solvers``. guidance: how null rows steer it.
-    """
+class Whole:
+    """What the fills share that make a picture in one call and commit nothing."""
 
-    stream: str
-    path: Path
-    solver: Solver = Euler()
-    guidance: ClassifierFree = ClassifierFree()
     lead = 0
 
     def room(self, most: int) -> int:
@@ -105,3 +111,74 @@ class Integrate:
     def group(self, entries: int) -> Hashable:
         """Blanks of one group are filled in one call: pictures of one size."""
         return type(self), self, entries
+
+
+@dataclasses.dataclass(frozen=True)
+class Integrate(Whole):
+    """A whole span at once, solved along a path from noise to data; nothing is committed.
+
+    path: what the network was trained on. solver: of ``sampling/solvers``. guidance: how null rows steer it.
+    """
+
+    stream: str
+    path: Path
+    solver: Solver = Euler()
+    guidance: ClassifierFree = ClassifierFree()
+
+    def work(self, entries: int, settings: Settings) -> Work:
+        """What a blank of so many entries costs."""
+        return whole(entries, settings.steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Refine(Whole):
+    """The ids of a whole span at once, in passes of a discrete process from t = 1 to 0; nothing is committed."""
+
+    stream: str
+    process: Confident | Absorbing | Uniform
+
+    def work(self, entries: int, settings: Settings) -> Work:
+        """What a blank of so many entries costs."""
+        return whole(entries, settings.steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class InTurn(Whole):
+    """A whole picture entry by entry, each from the state before it; nothing is committed.
+
+    pick: how an entry is chosen. hints: the stream that names each entry's place in the slot before it, where the order
+    is one of chance; None for the order in which pictures are written. lead: as in ``Autoregress``.
+    """
+
+    stream: str
+    pick: Id | Vector
+    hints: str | None = None
+    lead = 1
+
+    @property
+    def slots(self) -> int:
+        """Of each entry."""
+        return 1 if self.hints is None else 2
+
+    def work(self, entries: int, settings: Settings) -> Work:
+        """What a blank of so many entries costs."""
+        return self.pick.work(entries, slots=self.slots, steps=settings.steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class NextScale(Whole):
+    """A whole picture of codes scale by scale, each from all earlier ones; nothing is committed.
+
+    counts: how many entries each scale has.
+    """
+
+    stream: str
+    counts: tuple[int, ...]
+
+    def work(self, entries: int, settings: Settings) -> Work:
+        """What a blank of so many entries costs."""
+        pairs = sum(n * sum(self.counts[: k + 1]) for k, n in enumerate(self.counts))
+        return Work(slots=entries, entries=entries, reads=entries, pairs=pairs)
+
+
+Fill = Autoregress | Integrate | Refine | InTurn | NextScale

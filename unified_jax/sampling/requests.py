@@ -91,7 +91,7 @@ class Job:
             blank, most = self._answering.blank, self._answering.tokens
         shown = Document([*given, blank], self.document.info)
         plans = [
-            _without_noised(self._family.write(version))
+            without_noised(self._family.write(version))
             for version in (shown, self._family.null(shown))[: len(self.rows)]
         ]
         self.fill, self.ids = self._family.fills[plans[0][-1].fill], []
@@ -152,7 +152,7 @@ def _first_blank(document: Document) -> int:
     return next(i for i, part in enumerate(document) if is_blank(part))
 
 
-def _without_noised(spans: list[Span]) -> list[Span]:
+def without_noised(spans: list[Span]) -> list[Span]:
     """Without the noised copies that only training shows."""
     return [span for span in spans if not span.private or span.fill is not None]
 

@@ -5,7 +5,8 @@ job in the group stay inactive.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,11 +15,14 @@ import numpy as np
 from unified_jax.core.cache import Cache
 from unified_jax.data.document import Part
 from unified_jax.data.pack import Layout, pack
-from unified_jax.data.plan import Cursor, count
+from unified_jax.data.plan import Cursor, count, sizes
 from unified_jax.sampling.choose import ALL
 from unified_jax.sampling.draw import STEPS, Brushes, draw
-from unified_jax.sampling.fill import Autoregress
+from unified_jax.sampling.fill import Autoregress, Integrate, InTurn, NextScale, Refine
+from unified_jax.sampling.in_turn import in_turn
+from unified_jax.sampling.next_scale import next_scale
 from unified_jax.sampling.prefill import power_of_two
+from unified_jax.sampling.refine import refine
 from unified_jax.sampling.requests import Job, Row
 from unified_jax.sampling.write import Manners, Pens, write
 
@@ -81,27 +85,28 @@ def write_ids(
 
 
 def draw_pictures(
-    model: Any, params: Any, *, cache: Cache, jobs: Sequence[Job], steps: int, enough: int
+    model: Any, params: Any, *, cache: Cache, jobs: Sequence[Job], steps: int, enough: int, loop: Callable[..., Any]
 ) -> tuple[list[Result], Cache]:
-    """The pictures of every job, whole; a solver is not interrupted."""
+    """The pictures of every job, whole; a loop is not interrupted. loop: what the fill runs, like ``draw``."""
     spread, fill, streams = _Spread(jobs, len(cache.length)), jobs[0].fill, model.family.streams
     blanks, cursors = [[] for _ in cache.length], [Cursor() for _ in cache.length]
     for job in jobs:
         for row in job.rows:
-            blanks[row.number], cursors[row.number] = [row.blank], row.cursor
-    size = count([jobs[0].rows[0].blank])
-    layout = Layout({streams[fill.stream].lane: size}, {fill.stream: size})
+            blanks[row.number], cursors[row.number] = [*row.lead, row.blank], row.cursor
+    spans = blanks[jobs[0].rows[0].number]
+    layout = Layout({streams[fill.stream].lane: count(spans)}, sizes(spans))
     brushes = Brushes(
         key=spread.keys(),
         steps=spread(lambda job, row: job.settings.steps, 1),
         shift=spread(lambda job, row: job.settings.shift, 1.0),
+        temperature=spread(lambda job, row: job.settings.image_temperature, 1.0),
         scale=spread(lambda job, row: job.settings.guidance_scale, 1.0),
         null=spread(_null),
         lead=spread(_lead),
     )
     most = STEPS * power_of_two(-(-int(brushes.steps.max()) // STEPS))
     blank = pack([[spans] for spans in blanks], streams, layout, cursors=cursors)
-    values = np.asarray(draw(model, params, fill=fill, cache=cache, blank=blank, brushes=brushes, most=most))
+    values = np.asarray(loop(model, params, fill=fill, cache=cache, blank=blank, brushes=brushes, most=most))
     return [Result(job, values[job.rows[0].number]) for job in jobs], cache
 
 
@@ -154,3 +159,12 @@ def _result(job: Job, *, done: bool) -> Result | None:
     for row in job.rows:
         row.wrote(min(len(job.ids), kept + 1))
     return Result(job, np.asarray(ids[:kept], np.int32), text)
+
+
+TICKS: Mapping[type, Callable[..., tuple[list[Result], Cache]]] = {
+    Autoregress: write_ids,
+    Integrate: partial(draw_pictures, loop=draw),
+    Refine: partial(draw_pictures, loop=refine),
+    InTurn: partial(draw_pictures, loop=in_turn),
+    NextScale: partial(draw_pictures, loop=next_scale),
+}

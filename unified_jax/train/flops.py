@@ -29,21 +29,32 @@ PEAK = {
 }
 
 
-def train_flops(params: Any, *, slots: float, entries: Mapping[str, float], pairs: float, top_k: int = 1) -> float:
+def train_flops(
+    params: Any,
+    *,
+    slots: float,
+    entries: Mapping[str, float],
+    pairs: float,
+    top_k: int = 1,
+    reads: Mapping[str, float] | None = None,
+) -> float:
     """FLOPs of one update. slots: filled slots; entries: filled entries of each stream; pairs: visible slot pairs;
-    top_k: how many of a mixture's experts each slot is given.
+    top_k: how many of a mixture's experts each slot is given. reads: how often each stream's head runs, where that is
+    not once for each entry.
     """
-    total = 0.0
+    reads = entries if reads is None else reads
+    total, untied = 0.0, {name.removeprefix("heads_") for name in params if name.startswith("heads_")}
     for path, x in jax.tree_util.tree_leaves_with_path(params):
         name = path_name(path)
         if name.startswith("codec/"):
             continue
         stream = re.match(r"(?:embed|heads)_([^/]+)/", name)
-        if name.endswith("/table"):
-            total += 6 * x.size * entries.get(stream[1], 0.0)  # read backwards by a tied head; looking up is free
+        if name.endswith("/table"):  # read backwards by a tied head; looking up is free
+            total += 6 * x.size * reads.get(stream[1], 0.0) * (stream[1] not in untied)
         elif name.endswith("/kernel"):
             share = top_k / x.shape[-3] if "/experts/" in name else 1.0  # [E D F], of which a slot meets top_k
-            total += 6 * share * x.size * (entries.get(stream[1], 0.0) if stream else slots)
+            times = reads if name.startswith("heads_") else entries
+            total += 6 * share * x.size * (times.get(stream[1], 0.0) if stream else slots)
         if re.search(r"/q_[^/]+/kernel$", name):
             total += 12 * (x.size // x.shape[-3]) * pairs  # L * H * C: the query kernel without its input axis
     return total

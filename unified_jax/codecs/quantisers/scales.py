@@ -16,7 +16,7 @@ import numpy as np
 from unified_jax.codecs.quantisers.base import Quantised, Through, commit, straight_through
 from unified_jax.core.types import Array, Float, Int
 from unified_jax.nn.conv import Conv
-from unified_jax.nn.resample import cubic
+from unified_jax.nn.resample import areas, cubic
 
 
 class Scales(nn.Module):
@@ -56,7 +56,7 @@ class Scales(nn.Module):
         z = latents.astype(jnp.float32)
         total, penalty, codes = jnp.zeros_like(z), 0.0, []
         for scale, side in enumerate(self.sides):
-            found = self.codebook(resize(z - total, _areas(self.sides[-1], side))).codes
+            found = self.codebook(resize(z - total, areas(self.sides[-1], side))).codes
             total = total + self._detail(found, scale)
             penalty = penalty + commit(z, total, commitment=self.commitment) / len(self.sides)
             codes.append(found.reshape(len(z), -1))
@@ -82,14 +82,6 @@ class Scales(nn.Module):
 def resize(x: Float[Array, "B h w C"], weights: Float[Array, "r h"]) -> Float[Array, "B r r C"]:
     """Rows and columns of square pictures, each mixed by the same weights."""
     return jnp.einsum("rh,sw,BhwC->BrsC", weights, weights, x)
-
-
-def _areas(source: int, target: int) -> Float[Array, "r h"]:
-    """Weights that average, for each target cell, the source cells that it touches."""
-    cells = np.arange(target)[:, None]
-    first, last = cells * source // target, -(-(cells + 1) * source // target)
-    touched = (np.arange(source) >= first) & (np.arange(source) < last)
-    return jnp.asarray(touched / touched.sum(1, keepdims=True), jnp.float32)
 
 
 def _bicubic(source: int, target: int) -> Float[Array, "r h"]:
