@@ -1,8 +1,8 @@
 """Metric networks from packages against torch's own layers, laid out here from the raw weights of the same files.
 
-The packages' code is not imported: stlpips_pytorch has parts under CC-BY-NC-SA. Its published check value, 0.7777554988861084
-on AlexNet, is of two 64-pixel pictures of its repository (imgs/ex_p0.png, imgs/ex_ref.png), which are not in the package;
-read from there, this library's figure is the same to the last bit.
+The packages' code is not imported: stlpips_pytorch has parts under CC-BY-NC-SA. Its published check value on AlexNet,
+0.7777554988861084, is of two 64-pixel pictures of its repository (imgs/ex_p0.png, imgs/ex_ref.png), which are not in
+the package; read from there once, they gave this library the same figure to the last bit.
 """
 
 import jax

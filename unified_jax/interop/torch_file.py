@@ -1,11 +1,11 @@
-"""Tensors of a file that ``torch.save`` wrote (.pt, .pth, .ckpt, .bin), read without torch and without running a pickle.
+"""Tensors of a file that ``torch.save`` wrote (.pt, .pth, .ckpt, .bin), without torch and without running its pickle.
 
     since 1.6   a zip: <name>/data.pkl (the objects), <name>/data/<key> (one storage each), <name>/byteorder
     before      pickles of a magic number, a version, the machine and the objects; of the keys of storages; then each
                 storage as its length (int64) and its values
 
 The pickle may hold dicts, lists, tuples, text, numbers and tensors. Its opcodes are checked before anything is built,
-and the few names that it may ask for are answered by functions of this file: no name in a file reaches Python's imports.
+and the few names that it may ask for are answered by functions of this file: no name in it reaches Python's imports.
 """
 
 import io
@@ -122,7 +122,7 @@ def _shape(sizes: tuple = ()) -> tuple:
 
 
 class _Dict(OrderedDict):
-    """In the place of ``collections.OrderedDict``; what modules attach to theirs, the versions of layers, is dropped."""
+    """In the place of ``collections.OrderedDict``; what modules attach to theirs (versions of layers) is dropped."""
 
     def __setstate__(self, state: Any) -> None:
         pass

@@ -33,6 +33,8 @@ from unified_jax.models.published import Component, Config, Published
 FAMILIES = {
     "transfusion": "unified_jax.models.transfusion.transfusion",
     "chameleon": "unified_jax.models.chameleon.chameleon",
+    "gaussian": "unified_jax.models.gaussian.gaussian",
+    "representation": "unified_jax.models.representation.representation",
     "vq": "unified_jax.models.vq.vq",
 }
 
@@ -56,6 +58,7 @@ COMPONENTS = {
     "AutoencoderKL": "unified_jax.models.codecs.kl.autoencoder_kl",
     "AutoencoderKLQwenImage": "unified_jax.models.codecs.wan.plain",
     "AutoencoderKLWan": "unified_jax.models.codecs.wan.wan",
+    "AutoencoderRAE": "unified_jax.models.codecs.rae.autoencoder_rae",
     "blip_2_qformer": "unified_jax.models.encoders.blip2.blip2_qformer",
     "blip_2_vision_model": "unified_jax.models.encoders.blip2.blip2_vision",
     "chameleon_vqgan": "unified_jax.models.codecs.vqgan.chameleon_vqgan",
@@ -131,7 +134,7 @@ def save_pretrained(path: str | Path, model: Any, params: Any, *, dtype: DTypeLi
         _write_published(path, family.published, params)
         family.tokenizer.save(path)
         return
-    safetensors.save(path / "model.safetensors", params, metadata={"format": "unified_jax"})
+    safetensors.save(path / "model.safetensors", _kept(model, params), metadata={"format": "unified_jax"})
     family.tokenizer.save(path / "tokenizer.json")
     config = {"model_type": family.name, "arguments": dict(family.arguments)}
     write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
@@ -255,6 +258,13 @@ def _read_config(path: Path, name: str = "config.json") -> dict[str, Any]:
 def _kind(config: Mapping[str, Any]) -> str | None:
     """What transformers or diffusers calls the network."""
     return config.get("_class_name", config.get("model_type"))
+
+
+def _kept(model: Any, params: Any) -> Any:
+    """What the folder must hold: the parameters of the model that it will build, and of no network beside it."""
+    family = model.family
+    rebuilt = build(family.name, family.tokenizer, dict(family.arguments))
+    return {name: params[name] for name in _shapes(rebuilt)}
 
 
 def _shapes(model: Any) -> Any:

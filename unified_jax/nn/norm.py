@@ -46,9 +46,11 @@ class LayerNorm(nn.Module):
 
     epsilon: has no default, because published models disagree (1e-5, 1e-6) and so do frameworks.
     axes: how many trailing axes are normalised together. scale_axes: how many scale and bias cover.
+    use_scale, use_bias: False where they are given from outside, or there are none.
     """
 
     epsilon: float
+    use_scale: bool = True
     use_bias: bool = True
     axes: int = 1
     scale_axes: int = 1
@@ -58,9 +60,9 @@ class LayerNorm(nn.Module):
         shape = x.shape[-self.scale_axes :]
         y = x.astype(jnp.float32)
         y = y - jnp.mean(y, _trailing(self.axes), keepdims=True)
-        y = _to_unit(y, axes=self.axes, epsilon=self.epsilon) * self.param(
-            "scale", nn.initializers.ones, shape, jnp.float32
-        )
+        y = _to_unit(y, axes=self.axes, epsilon=self.epsilon)
+        if self.use_scale:
+            y = y * self.param("scale", nn.initializers.ones, shape, jnp.float32)
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, shape, jnp.float32)
         return y.astype(x.dtype)

@@ -17,7 +17,7 @@ from unified_jax.report.pictures import picture, shown_width
 from unified_jax.report.plots import Curve, line_panel, loss_axis, noisy, share_axis, zero_axis
 from unified_jax.report.read import Run, read_run
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 _FACTS = {
     "parameters": "parameters",
     "train_steps": "training steps",
@@ -30,6 +30,8 @@ _SPEED = {
     "mfu": share_axis,
     "learning_rate": zero_axis,
     "grad_norm": zero_axis,
+    "codes/usage": share_axis,
+    "codes/perplexity": zero_axis,
 }
 
 
@@ -81,7 +83,7 @@ def build(
     """
     chapters = [entry if isinstance(entry, Chapter) else Chapter(entry) for entry in (run, *others)]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -94,10 +96,10 @@ def build(
         "plain": wording.plain,
         "picture": picture,
     }
-    style = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
     html = environment.get_template("report.html.j2").render(chapters=[_view(c) for c in chapters], style=style)
     path = Path(out) if out is not None else Path(chapters[0].workdir) / "report.html"
-    _write(path, html)
+    write_page(path, html)
     return path
 
 
@@ -193,7 +195,7 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield prefix + key, value
 
 
-def _write(path: Path, text: str) -> None:
+def write_page(path: Path, text: str) -> None:
     """Whole or not at all: a reader never meets half a page."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")

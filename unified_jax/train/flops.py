@@ -4,7 +4,7 @@
 
 A multiply and an add are two; backward is twice forward. Only filled slots and entries count, and attention counts
 only pairs of slots that may see each other: padding and masked-out pairs are waste, not work. Rematerialised work is
-not counted, nor is a codec: how often a convolution is applied cannot be told from its kernel.
+not counted, nor are a codec and its judges: how often a convolution is applied cannot be told from its kernel.
 """
 
 import re
@@ -36,7 +36,7 @@ def train_flops(params: Any, *, slots: float, entries: Mapping[str, float], pair
     total = 0.0
     for path, x in jax.tree_util.tree_leaves_with_path(params):
         name = path_name(path)
-        if name.startswith("codec/"):
+        if name.startswith(("codec/", "judges_")):
             continue
         stream = re.match(r"(?:embed|heads)_([^/]+)/", name)
         if name.endswith("/table"):

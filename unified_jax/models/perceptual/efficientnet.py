@@ -3,7 +3,7 @@
 stem 3 x 3 stride 2, seven runs of inverted bottlenecks (arXiv:1801.04381, figure 3b), head 1 x 1, mean over places.
 
 Lite (the TensorFlow TPU models' README): no squeeze-and-excitation, relu6, stem and head of the smallest size.
-Distances between such features are comparable among themselves only; none of them is an FID, which is of another network.
+Distances between such features compare among themselves only; none of them is an FID, which is of another network.
 """
 
 import flax.linen as nn
@@ -16,7 +16,7 @@ from unified_jax.interop.rules import Rule
 from unified_jax.models.published import Component, Published
 from unified_jax.nn.conv import Conv
 from unified_jax.nn.dense import Dense
-from unified_jax.nn.fixed_norm import FixedNorm
+from unified_jax.nn.norm import FixedNorm
 
 EPSILON = 1e-3
 RUNS = (  # size of kernel, stride of the first block, expansion, width, blocks
