@@ -75,6 +75,7 @@ class Teacher(nn.Module):
 
 def fixed(module: nn.Module, *inputs: Any) -> Any:
     """What the module gives, its parameters without a gradient."""
+    if module.is_initializing():
+        return module(*inputs)
     hold = lambda variables: jax.lax.stop_gradient(variables)
-    run = nn.map_variables(lambda m, *x: m(*x), "params", hold, init=module.is_initializing())
-    return run(module, *inputs)
+    return nn.map_variables(lambda m, *x: m(*x), "params", hold)(module, *inputs)

@@ -23,7 +23,8 @@ class GridFeatures(nn.Module):
         """Pixels as the encoder wants them, of any size."""
         embed = self.encoder.embed
         x = resize(pixels, tuple(side * embed.patch for side in self.grid), weights=self.weights)
-        states = self.encoder(x).states if self.layer is None else self.encoder.features(x, layer=self.layer)
+        whole = self.layer is None or self.is_initializing()  # only a whole call makes parameters
+        states = self.encoder(x).states if whole else self.encoder.features(x, layer=self.layer)
         places = states[:, embed.class_tokens + embed.registers :]
         return places.reshape(len(pixels), *self.grid, -1).astype(jnp.float32)
 
