@@ -65,7 +65,7 @@ class Teacher(nn.Module):
     @nn.compact
     def __call__(self, pixels: Float[Array, "B H W 3"], made: Made) -> Alignment:
         """Raises ValueError where the grids differ."""
-        theirs = fixed(self.network, ((pixels + 1) / 2 - jnp.asarray(MEAN)) / jnp.asarray(STD))
+        theirs = jax.lax.stop_gradient(self.network(((pixels + 1) / 2 - jnp.asarray(MEAN)) / jnp.asarray(STD)))
         if theirs.shape[:3] != made.latents.shape[:3]:
             raise ValueError(f"a teacher's grid must be that of the latents {made.latents.shape}, found {theirs.shape}")
         ours = Dense(theirs.shape[-1], name="project")(made.latents)
