@@ -38,8 +38,8 @@ def scales(
 ) -> dict[str, Float[Array, ""]]:
     """The scales of the paced objectives, by name; {} where there are none.
 
-    parts: parameters -> the losses of a batch. It is traced again for every layer that is named, and compiles to one
-    pass: what does not depend on the layer is found to be the same. Raises ValueError for a layer that is not there.
+    parts: parameters -> the losses of a batch, traced again for every layer that is named; the forward pass is then
+    there twice, for the compiler to merge. Raises ValueError for a layer that is not there.
     """
     found = {}
     for objective in objectives:
