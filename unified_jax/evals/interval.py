@@ -12,7 +12,7 @@ Z95 = 1.959963984540054
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A value with its 95% interval; n: of how many trials, or of how many repetitions it is the mean."""
+    """A proportion or a mean with its 95% interval; n: of how many trials, or of how many repetitions."""
 
     value: float
     low: float
@@ -25,15 +25,17 @@ def proportion(outcomes: Sequence[bool]) -> Score:
     n = len(outcomes)
     if not n:
         raise ValueError("a proportion of no trials is not defined")
-    p, z2 = sum(outcomes) / n, Z95**2
+    p, z2 = sum(map(bool, outcomes)) / n, Z95**2
     centre, half = (p + z2 / (2 * n)) / (1 + z2 / n), Z95 / (1 + z2 / n)
     half *= math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     # The outer ends at 0 and 1 are exact; rounding must not leave the value outside its interval.
     return Score(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)), n)
 
 
-def repeated(values: Sequence[float]) -> Score:
-    """The mean of repetitions (seeds) with Student's interval; of a single one the interval is not known (NaN)."""
-    n, mean = len(values), float(np.mean(values))
+def mean(values: Sequence[float]) -> Score:
+    """The mean with Student's interval; that of a single value is not known (NaN). Raises ValueError for no values."""
+    if not len(values):
+        raise ValueError("a mean of no values is not defined")
+    n, centre = len(values), float(np.mean(values))
     half = float(stdtrit(n - 1, 0.975) * np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.nan
-    return Score(mean, mean - half, mean + half, n)
+    return Score(centre, centre - half, centre + half, n)

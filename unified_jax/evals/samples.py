@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 from unified_jax.core.files import write_text
 from unified_jax.data.document import Document, Image, Part
 from unified_jax.evals.benchmark import Result
+from unified_jax.evals.interval import proportion
 
 
 def write_scores(workdir: Path, results: Sequence[Result], *, step: int, seconds: float) -> dict[str, Any]:
@@ -22,12 +23,15 @@ def write_scores(workdir: Path, results: Sequence[Result], *, step: int, seconds
 
 
 def write_samples(workdir: Path, results: Sequence[Result], *, step: int, limit: int) -> None:
-    """Writes the first ``limit`` documents of every result and adds them to samples/index.json."""
+    """Writes the first ``limit`` documents of every result and adds them to samples/index.json.
+
+    Measures have no samples of their own: their documents are those of a benchmark that says right or wrong.
+    """
     folder = workdir / "samples"
     index = folder / "index.json"
     records = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
     records = [record for record in records if record["step"] < step]
-    for result in results:
+    for result in (result for result in results if result.benchmark.score is proportion):
         for i, (truth, made, correct) in enumerate(zip(result.benchmark.documents, result.outputs, result.correct)):
             if i == limit:
                 break

@@ -33,8 +33,10 @@ from unified_jax.models.published import Component, Config, Published
 FAMILIES = {
     "transfusion": "unified_jax.models.transfusion.transfusion",
     "chameleon": "unified_jax.models.chameleon.chameleon",
+    "gaussian": "unified_jax.models.gaussian.gaussian",
     "next_step": "unified_jax.models.next_step.next_step",
     "rand_ar": "unified_jax.models.rand_ar.rand_ar",
+    "representation": "unified_jax.models.representation.representation",
     "show_o": "unified_jax.models.show_o.show_o",
     "var": "unified_jax.models.var.var",
     "vq": "unified_jax.models.vq.vq",
@@ -60,6 +62,7 @@ COMPONENTS = {
     "AutoencoderKL": "unified_jax.models.codecs.kl.autoencoder_kl",
     "AutoencoderKLQwenImage": "unified_jax.models.codecs.wan.plain",
     "AutoencoderKLWan": "unified_jax.models.codecs.wan.wan",
+    "AutoencoderRAE": "unified_jax.models.codecs.rae.autoencoder_rae",
     "blip_2_qformer": "unified_jax.models.encoders.blip2.blip2_qformer",
     "blip_2_vision_model": "unified_jax.models.encoders.blip2.blip2_vision",
     "chameleon_vqgan": "unified_jax.models.codecs.vqgan.chameleon_vqgan",
@@ -141,7 +144,7 @@ def save_pretrained(path: str | Path, model: Any, params: Any, *, dtype: DTypeLi
         _write_published(path, family.published, params)
         family.tokenizer.save(path)
         return
-    safetensors.save(path / "model.safetensors", params, metadata={"format": "unified_jax"})
+    safetensors.save(path / "model.safetensors", _kept(model, params), metadata={"format": "unified_jax"})
     family.tokenizer.save(path / "tokenizer.json")
     config = {"model_type": family.name, "arguments": dict(family.arguments)}
     write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
@@ -265,6 +268,13 @@ def _read_config(path: Path, name: str = "config.json") -> dict[str, Any]:
 def _kind(config: Mapping[str, Any]) -> str | None:
     """What transformers or diffusers calls the network."""
     return config.get("_class_name", config.get("model_type"))
+
+
+def _kept(model: Any, params: Any) -> Any:
+    """What the folder must hold: the parameters of the model that it will build, and of no network beside it."""
+    family = model.family
+    rebuilt = build(family.name, family.tokenizer, dict(family.arguments))
+    return {name: params[name] for name in _shapes(rebuilt)}
 
 
 def _shapes(model: Any) -> Any:

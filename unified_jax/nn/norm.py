@@ -46,7 +46,7 @@ class LayerNorm(nn.Module):
 
     epsilon: has no default, because published models disagree (1e-5, 1e-6) and so do frameworks.
     axes: how many trailing axes are normalised together. scale_axes: how many scale and bias cover.
-    use_scale, use_bias: False where they are given from outside (``nn/adaptive_norm.py``).
+    use_scale, use_bias: False where they are given from outside (``nn/adaptive_norm.py``), or there are none.
     """
 
     epsilon: float

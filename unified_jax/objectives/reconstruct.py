@@ -14,8 +14,8 @@ from unified_jax.objectives.total import Sums
 class Reconstruct:
     """mean_P (x' - x)^2 + absolute * mean_P |x' - x| + penalty, averaged over the stream's learned entries.
 
-    The square settles colours; the absolute value keeps edges from being averaged grey. No perceptual or adversarial
-    term (VQGAN, arXiv:2012.09841, eq. 6): those need a second network.
+    The square settles colours; the absolute value keeps edges from being averaged grey. The other terms of VQGAN
+    (arXiv:2012.09841, eq. 6), which need a second network, are ``judged.py`` and ``adversarial.py``.
     """
 
     stream: str

@@ -21,7 +21,10 @@ class Sums:
 
 @runtime_checkable
 class Objective(Protocol):
-    """Noising and loss of one stream: pure, without parameters, testable without a model."""
+    """Noising and loss of one stream: pure, without parameters, testable without a model.
+
+    One of several for a stream has a ``name`` of its own, and ``reads``, the name of the prediction that it scores.
+    """
 
     stream: str
     weight: float
@@ -41,32 +44,54 @@ class Bootstrapped(Protocol):
         """The whole target, no gradient through it. predict: the model's predictions of the objective's stream."""
 
 
+def name_of(objective: Objective) -> str:
+    """What its loss is called: its stream, unless it has a name of its own."""
+    return getattr(objective, "name", objective.stream)
+
+
+def read_by(objective: Objective) -> str:
+    """The prediction that it scores: its stream's, unless it says another."""
+    return getattr(objective, "reads", objective.stream)
+
+
 def losses(
     predict: Callable[[Interleaved], Mapping[str, Array]],
     objectives: Sequence[Objective],
     rng: PRNGKeyArray,
     seq: Interleaved,
 ) -> dict[str, Sums]:
-    """Corrupts every objective's stream, predicts once, and returns each stream's summed loss.
+    """Corrupts every objective's stream, predicts once, and returns each objective's summed loss by its name.
 
     A ``Bootstrapped`` objective asks for further predictions first, all other streams being shown as they are.
     """
     targets = {}
     for i, objective in enumerate(objectives):
-        seq, targets[objective.stream] = objective.corrupt(jax.random.fold_in(rng, i), seq)
+        seq, targets[name_of(objective)] = objective.corrupt(jax.random.fold_in(rng, i), seq)
     for o in objectives:
         if isinstance(o, Bootstrapped):
-            targets[o.stream] = o.bootstrap(lambda shown, o=o: predict(shown)[o.stream], seq, targets[o.stream])
+            own = lambda shown, o=o: predict(shown)[read_by(o)]
+            targets[name_of(o)] = o.bootstrap(own, seq, targets[name_of(o)])
     predictions = predict(seq)
-    return {o.stream: o.loss(predictions[o.stream], targets[o.stream], seq.streams[o.stream]) for o in objectives}
+    score = lambda o: o.loss(predictions[read_by(o)], targets[name_of(o)], seq.streams[o.stream])
+    return {name_of(o): score(o) for o in objectives}
 
 
 def total(
-    parts: Mapping[str, Sums], objectives: Sequence[Objective], counts: Mapping[str, Array] | None = None
+    parts: Mapping[str, Sums],
+    objectives: Sequence[Objective],
+    counts: Mapping[str, Array] | None = None,
+    scales: Mapping[str, Array] | None = None,
 ) -> Float[Array, ""]:
-    """sum_o weight_o * total_o / count_o; an absent stream (count 0) adds nothing.
+    """sum_o scale_o * weight_o * total_o / count_o; an absent stream (count 0) adds nothing.
 
-    counts: each stream's count over the whole accumulated batch, where ``parts`` holds only one micro-batch of it.
+    counts: each objective's count over the whole accumulated batch, where ``parts`` holds only one micro-batch of it.
+    scales: of the objectives that do not always count alike (``scale.py``), by name.
     """
-    counts = counts or {stream: sums.count for stream, sums in parts.items()}
-    return sum(o.weight * parts[o.stream].total / jnp.maximum(counts[o.stream], 1.0) for o in objectives)
+    counts, scales = counts or {name: sums.count for name, sums in parts.items()}, scales or {}
+
+    def share(objective: Objective) -> Float[Array, ""]:
+        name = name_of(objective)
+        loss = objective.weight * parts[name].total / jnp.maximum(counts[name], 1.0)
+        return scales[name] * loss if name in scales else loss
+
+    return sum(map(share, objectives))

@@ -30,6 +30,8 @@ _SPEED = {
     "mfu": share_axis,
     "learning_rate": zero_axis,
     "grad_norm": zero_axis,
+    "codes/usage": share_axis,
+    "codes/perplexity": zero_axis,
 }
 
 

@@ -10,13 +10,14 @@ import difflib
 import importlib.util
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import jax
+from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from unified_jax.core.types import PRNGKeyArray
@@ -74,7 +75,7 @@ class Experiment:
         return tuple(self.module.objectives(self.config))
 
     def given(self, model: Any) -> dict[str, Any]:
-        """Parameters brought along instead of drawn, by top-level name; {} where the config has none."""
+        """Parameters brought along instead of drawn, at their places in the tree; {} where the config has none."""
         return self.module.given(self.config, model) if hasattr(self.module, "given") else {}
 
     def data(self) -> Any:
@@ -92,7 +93,12 @@ def init(experiment: Experiment | str, rng: PRNGKeyArray) -> tuple[Any, Any]:
     """(model, params) of an experiment or a config file, untrained."""
     experiment = Experiment.load(experiment) if isinstance(experiment, str) else experiment
     model = experiment.model(experiment.tokenizer())
-    return model, {**jax.jit(partial(parameters, model))(rng), **experiment.given(model)}
+    return model, complete(jax.jit(partial(parameters, model))(rng), experiment.given(model))
+
+
+def complete(drawn: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Drawn parameters with those that are brought along in their places."""
+    return unflatten_dict({**flatten_dict(drawn), **flatten_dict(given)})
 
 
 def _import(path: Path) -> ModuleType:

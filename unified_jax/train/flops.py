@@ -4,7 +4,7 @@
 
 A multiply and an add are two; backward is twice forward. Only filled slots and entries count, and attention counts
 only pairs of slots that may see each other: padding and masked-out pairs are waste, not work. Rematerialised work is
-not counted, nor is a codec: how often a convolution is applied cannot be told from its kernel.
+not counted, nor are a codec and its judges: how often a convolution is applied cannot be told from its kernel.
 """
 
 import re
@@ -46,7 +46,7 @@ def train_flops(
     total, untied = 0.0, {name.removeprefix("heads_") for name in params if name.startswith("heads_")}
     for path, x in jax.tree_util.tree_leaves_with_path(params):
         name = path_name(path)
-        if name.startswith("codec/"):
+        if name.startswith(("codec/", "judges_")):
             continue
         stream = re.match(r"(?:embed|heads)_([^/]+)/", name)
         if name.endswith("/table"):  # read backwards by a tied head; looking up is free

@@ -24,12 +24,13 @@ from unified_jax.objectives.balance import Balance
 from unified_jax.train import sharding
 from unified_jax.train.budget import Budget
 from unified_jax.train.checkpoint import Checkpoints
-from unified_jax.train.experiment import Experiment
+from unified_jax.train.experiment import Experiment, complete
 from unified_jax.train.flops import peak_flops, train_flops
 from unified_jax.train.metrics import Log
 from unified_jax.train.optim import optimizer, schedule
 from unified_jax.train.state import TrainState, create
 from unified_jax.train.step import train_step
+from unified_jax.train.usage import Usage
 
 
 class BadStep(ValueError):
@@ -78,7 +79,7 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
         data.set_state(progress["data"])
         seconds = progress["seconds"]
     earlier = seconds
-    step, meter = int(state.step), _Meter(state.params, mesh, model.family)
+    step, meter, usage = int(state.step), _Meter(state.params, mesh, model.family), Usage()
     rng, started = jax.random.key(c.seed), time.perf_counter() - seconds
     budget = Budget(workdir / "steps.json", steps=c.steps, minutes=c.minutes)
     steps = budget.steps(step)
@@ -88,13 +89,14 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
             rate = schedule(c.optimizer, step, steps)
             with jax.set_mesh(mesh):  # no longer than this: Orbax 0.11 slices single shards, which no mesh may surround
                 state, metrics = step_fn(state, put(batch), rng, np.float32(rate))
+            usage.add(metrics)
             step += 1
             if step % c.log_every == 0 or step >= steps:
                 metrics = {name: float(x) for name, x in metrics.items()}
                 seconds = time.perf_counter() - started
                 _name_bad(state, c.on_bad_step)
                 metrics |= {"learning_rate": rate * c.optimizer.learning_rate, "seconds": seconds}
-                log.write(step, metrics | meter(batch, step, seconds))
+                log.write(step, metrics | usage.read() | meter(batch, step, seconds))
                 steps = budget.review(step, seconds)
             last = step >= steps
             log.step(step, steps)
@@ -136,8 +138,8 @@ def restore(experiment: Experiment, workdir: str | Path) -> Trained:
 
 
 def _init(rng: jax.Array, given: Any, *, model: Any, tx: Any) -> TrainState:
-    """given: parameters that are not drawn but brought along (a trained codec), by their top-level name."""
-    return create({**parameters(model, rng), **given}, tx)
+    """given: parameters that are not drawn but brought along (a trained codec)."""
+    return create(complete(parameters(model, rng), given), tx)
 
 
 def _start(experiment: Experiment, model: Any, mesh: Any, given: Any) -> tuple[TrainState, Any]:

@@ -67,5 +67,6 @@ class Log:
         append_json(self._path, {"step": step, **{k: v if math.isfinite(v) else None for k, v in values.items()}})
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
-        parts = [f"{name.removeprefix('loss/')} {values[name]:.3f}" for name in values if name.startswith("loss/")]
+        shown = [name for name in values if name.startswith(("loss/", "codes/"))]
+        parts = [f"{name.removeprefix('loss/')} {values[name]:.3f}" for name in shown]
         self._bar.update(self._task, completed=step, note="  ".join(parts))

@@ -11,6 +11,8 @@ from optax.contrib import MuonDimensionNumbers
 
 from unified_jax.core.paths import path_name
 
+CRITIC = "judges_critic/.*"
+
 
 def schedule(c: Any, step: int, steps: int) -> float:
     """What the learning rates are multiplied by at update ``step`` (from 0) of ``steps``.
@@ -30,7 +32,8 @@ def optimizer(c: Any) -> optax.GradientTransformation:
 
     c: name ("adamw" | "muon"), learning_rate, warmup, final, weight_decay, b1, b2, clip, freeze, averaged; for muon
       also matrix_learning_rate. ``freeze`` is a regex of parameter paths that get no update, ``averaged`` of those that
-      are moving averages, whose gradient is subtracted as it is (``codecs/quantisers/moving.py``).
+      are moving averages, whose gradient is subtracted as it is (``codecs/quantisers/moving.py``). ``critic``, where it
+      is there: such values for a critic that trains beside (``models/judges.py``), an optimizer of its own.
     Every update is proportional to the learning rates, decay included, so ``schedule`` multiplies it afterwards. With
     muon, weight decay applies to the matrices that it orthogonalises and to no other kernel. Raises ValueError for an
     unknown name.
@@ -54,16 +57,19 @@ def optimizer(c: Any) -> optax.GradientTransformation:
     else:
         raise ValueError(f"unknown optimizer {c.name!r}; choose adamw or muon")
     chain = optax.chain(optax.clip_by_global_norm(c.clip), update) if c.clip else update
-    if not c.freeze and not c.averaged:
+    critic = {"critic": optimizer(c.critic)} if "critic" in c else {}
+    if not c.freeze and not c.averaged and not critic:
         return chain
 
     def label(path, _) -> str:
         name = path_name(path)
         if re.fullmatch(c.freeze, name):
             return "frozen"
-        return "averaged" if re.fullmatch(c.averaged, name) else "trained"
+        if re.fullmatch(c.averaged, name):
+            return "averaged"
+        return "critic" if critic and re.fullmatch(CRITIC, name) else "trained"
 
-    parts = {"trained": chain, "frozen": optax.set_to_zero(), "averaged": optax.scale(-1.0)}
+    parts = {"trained": chain, "frozen": optax.set_to_zero(), "averaged": optax.scale(-1.0), **critic}
     return optax.multi_transform(parts, partial(jax.tree_util.tree_map_with_path, label))
 
 

@@ -23,7 +23,7 @@ RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r".*/down/kernel", ("tensor", "fsdp")),
     (r".*/(table|codebook)", ("tensor", "fsdp")),
     (r".*/kernel", ("fsdp", None)),
-    (r".*/(scale|bias|place)", ()),
+    (r".*/(scale|bias|place|class_place|registers|usual|(\w+_)?(token|mean|std|variance))", ()),
 )
 
 

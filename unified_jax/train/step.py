@@ -9,7 +9,8 @@ import optax
 from unified_jax.core.sequence import Interleaved
 from unified_jax.core.types import Array, Float, PRNGKeyArray
 from unified_jax.objectives.balance import Balance
-from unified_jax.objectives.total import Objective, losses, total
+from unified_jax.objectives.scale import scales
+from unified_jax.objectives.total import Objective, losses, name_of, total
 from unified_jax.train.state import TrainState
 
 
@@ -36,18 +37,28 @@ def train_step(
     micro = jax.tree.leaves(seq)[0].shape[0]
     counts = _counts(objectives, rng, seq)
 
-    def objective(params, i, part):
-        sown = {}  # what routers report beside the predictions
+    def score(params, i, part):
+        """Losses of a micro-batch, and what routers and codecs report beside the predictions."""
+        key, sown = jax.random.fold_in(rng, i), {}
+        rngs = {"sample": jax.random.fold_in(key, len(objectives))}  # for models that draw, as a Gaussian codec does
 
         def predict(shown):
-            predictions, reports = model.apply({"params": params}, shown, method="predict", mutable=["router"])
+            predictions, reports = model.apply(
+                {"params": params}, shown, method="predict", mutable=["router", "report"], rngs=rngs
+            )
             sown.update(reports)
             return predictions
 
-        sums = losses(predict, objectives, jax.random.fold_in(rng, i), part)
-        routers = balance.losses(sown)
-        loss = total(sums, objectives, counts) + balance.total(routers) / micro
-        reports = {"router/load": routers.load / micro, "router/z": routers.z / micro} if sown else {}
+        return losses(predict, objectives, key, part), sown
+
+    def objective(params, i, part):
+        sums, sown = score(params, i, part)
+        routers = balance.losses(sown.get("router", {}))
+        paces = scales(objectives, lambda p: score(p, i, part)[0], params, step=state.step, counts=counts)
+        loss = total(sums, objectives, counts, paces) + balance.total(routers) / micro
+        reports = {"router/load": routers.load / micro, "router/z": routers.z / micro} if "router" in sown else {}
+        reports |= {f"scale/{name}": x / micro for name, x in paces.items()}
+        reports |= {name: x / micro for name, (x,) in sown.get("report", {}).items()}
         return loss, ({name: x.total for name, x in sums.items()}, reports)
 
     def body(carry, x):
@@ -93,15 +104,15 @@ def _gradient(objective: Callable) -> Callable:
 
 
 def _counts(objectives: Sequence[Objective], rng: PRNGKeyArray, seq: Interleaved) -> dict[str, Array]:
-    """Learned entries of every stream over all micro-batches, as each objective's own corruption leaves them."""
+    """Learned entries of every objective over all micro-batches, as its own corruption leaves them."""
 
     def count(carry, x):
         i, part = x
         for n, objective in enumerate(objectives):
             part, _ = objective.corrupt(jax.random.fold_in(jax.random.fold_in(rng, i), n), part)
-        sums = {o.stream: part.streams[o.stream].weight.sum() for o in objectives}
+        sums = {name_of(o): part.streams[o.stream].weight.sum() for o in objectives}
         return jax.tree.map(jnp.add, carry, sums), None
 
-    zeros = {o.stream: jnp.zeros(()) for o in objectives}
+    zeros = {name_of(o): jnp.zeros(()) for o in objectives}
     micro = jax.tree.leaves(seq)[0].shape[0]
     return jax.lax.scan(count, zeros, (jnp.arange(micro), seq))[0]

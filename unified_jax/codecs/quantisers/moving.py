@@ -10,6 +10,7 @@ values are the mean over parts.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -97,7 +98,7 @@ def revive(before: Averages, latents: Float[Array, "n C"], codes: Int[Array, "n"
     return Averages(jnp.where(dead, below, before.counts), jnp.where(dead[:, None], below * chosen, before.sums))
 
 
-def led(state: Averages, after: Averages) -> Float[Array, ""]:
+def led(state: Any, after: Any) -> Float[Array, ""]:
     """0, with the gradient state - after for ``state``."""
     way = jax.tree.map(lambda x, y: x * jax.lax.stop_gradient(x - y), state, after)
     term = sum(x.sum() for x in jax.tree.leaves(way))
