@@ -48,7 +48,7 @@ test: lint
 	$(HEAP) $(TPU) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST)
 
 parity: .venv/installed-test
-	$(TPU) $(BIN)/python -m pytest tests/parity tests/nn/moe_test.py tests/nn/kernels --record
+	$(TPU) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile tests/parity tests/nn/moe_test.py tests/nn/kernels --record
 
 bench: .venv/installed-test
 	JAX_PLATFORMS=cpu $(HEAP) $(BIN)/ujx bench all

@@ -1,5 +1,7 @@
 """Recorded parity: experiments/parity/results.json, and the README's table of it, between two markers."""
 
+import fcntl
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,14 @@ BEGIN, END = "<!-- parity table: written by make parity -->\n", "<!-- end of the
 
 
 def record(root: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Replaces the rows of the same names, and renews the README's table."""
-    update_readme(root / "README.md", merge_rows(root / "experiments" / "parity" / "results.json", rows))
+    """Replaces the rows of the same names, and renews the README's table. Processes that test at once take turns."""
+    folder = root / "experiments" / "parity"
+    turn = os.open(folder, os.O_RDONLY)
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    try:
+        update_readme(root / "README.md", merge_rows(folder / "results.json", rows))
+    finally:
+        os.close(turn)  # and with it the lock
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""PSNR and SSIM against the papers' formulas written out slowly; means with Student's interval against scipy."""
+"""PSNR and SSIM against the papers' formulas written out slowly."""
 
 import math
 
