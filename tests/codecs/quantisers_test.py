@@ -14,7 +14,7 @@ from configs import common
 from unified_jax.codecs.quantisers.base import codebook_use, rotated, straight_through, unchanged, unit
 from unified_jax.codecs.quantisers.information import information
 from unified_jax.codecs.quantisers.moving import Averages, Moving, accumulate, revive
-from unified_jax.codecs.quantisers.nearest import Nearest
+from unified_jax.codecs.quantisers.nearest import Nearest, find_nearest
 from unified_jax.codecs.quantisers.scales import Scales
 from unified_jax.codecs.quantisers.table import find_quantiser
 from unified_jax.codecs.vq import VectorQuantised
@@ -188,6 +188,15 @@ def test_2_to_the_18_codes_need_no_table_of_codes_for_every_entry(fields):
     step = jax.jit(jax.grad(lambda z: module.apply({}, z).penalty.mean()))
     used = step.lower(latents).compile().memory_analysis().temp_size_in_bytes
     assert used < 4 * 4096 * 2**18 / 50
+
+
+def test_2_to_the_18_vectors_need_no_table_of_distances_for_every_entry(getkey):
+    z, vectors = jax.random.normal(getkey(), (200, 4)), jax.random.normal(getkey(), (2**18, 4))
+    codes = jax.jit(find_nearest)(z, vectors)  # 128 entries at a time, then the rest
+    for entry in (0, 127, 128, 199):
+        assert codes[entry] == jnp.square(z[entry] - vectors).sum(-1).argmin()
+    program = jax.jit(find_nearest).lower(jax.ShapeDtypeStruct((4096, 4), jnp.float32), vectors).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 4 * 4096 * 2**18 / 10
 
 
 # Digits.

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from unified_jax.core.types import Array, DTypeLike, Float
-from unified_jax.nn.conv import Attention, Conv, Downsample, GroupNorm, ResBlock, Upsample
+from unified_jax.nn.conv import Attention, Conv, GroupNorm, ResBlock
+from unified_jax.nn.resize_conv import Downsample, Upsample
 
 Piece = Callable[..., nn.Module]  # of norm, dtype and name: keeps grid and width
 
