@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unified_jax.bench import generation, pieces, training
+from unified_jax.bench import components, generation, pieces, published, training
 from unified_jax.bench.case import difference
 from unified_jax.bench.cases import BENCHES, PEERS, cases, llama
 from unified_jax.bench.contender import from_file
@@ -58,6 +58,39 @@ def test_interleaved_training_and_drawing_run_on_both_sides(tmp_path):
     _, facts = run_both(tmp_path, training.interleaved, "transfusion.py", "train", documents=2, **sizes)
     assert facts[1]["parameters"] > facts[0]["parameters"]  # theirs has adaptive norms and skips between layers
     run_both(tmp_path, generation.interleaved, "transfusion.py", "sample", steps=2, **sizes)
+
+
+CODECS = [
+    published.stable_diffusion(32) | dict(layers_per_block=1),
+    published.deep(32) | dict(encoder_layers_per_block=[1] * 6, decoder_layers_per_block=[1] * 6),
+    published.janus(32) | dict(channel_multiplier=[1, 2], num_res_blocks=1, num_embeddings=64),
+    published.emu3(32)
+    | dict(channel_multiplier=[1, 2], num_res_blocks=1, attn_resolutions=[1], hidden_size=64, codebook_size=64),
+]
+
+
+@pytest.mark.parametrize("way", ["encode", "decode"])
+@pytest.mark.parametrize("config", CODECS, ids=lambda config: config.get("_class_name", config.get("model_type")))
+def test_codecs_make_the_same_of_a_picture_and_of_its_values(tmp_path, config, way):
+    (ours, theirs), facts = run_both(tmp_path, getattr(components, way), "components.py", way, config=config, side=32)
+    assert difference(ours, theirs) < 1e-4
+    assert facts[0]["parameters"] == facts[1]["parameters"]
+
+
+VIT = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=32)
+ENCODERS = {
+    "clip": (components.look, "look", published.CLIP | VIT, dict(side=32)),
+    "siglip": (components.look, "look", published.SIGLIP | VIT, dict(side=32)),
+    "t5": (components.read, "read", published.T5 | dict(d_model=32, d_ff=48, num_layers=2), dict(length=9)),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders_make_the_same_states(tmp_path, name):
+    ours, function, config, size = ENCODERS[name]
+    (ours, theirs), facts = run_both(tmp_path, ours, "components.py", function, config=config, **size)
+    assert difference(ours, theirs) < 1e-4
+    assert facts[0]["parameters"] == facts[1]["parameters"]
 
 
 def test_every_peer_has_its_file():
