@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_codecs import DEEP, KL, WAN
 
 from unified_jax.codecs.base import Codec
 from unified_jax.codecs.network import LatentCodec
@@ -17,58 +18,18 @@ from unified_jax.models.pretrained import build_component, parameters
 from unified_jax.models.transfusion import patches, transfusion
 from unified_jax.sampling.generate import generate
 
-KL = dict(
-    _class_name="AutoencoderKL",
-    act_fn="silu",
-    block_out_channels=[4, 8],
-    down_block_types=["DownEncoderBlock2D"] * 2,
-    in_channels=3,
-    latent_channels=12,
-    layers_per_block=1,
-    norm_num_groups=2,
-    out_channels=3,
-    scaling_factor=0.5,
-    shift_factor=0.25,
-    up_block_types=["UpDecoderBlock2D"] * 2,
-)
-WAN = dict(
-    _class_name="AutoencoderKLWan",
-    base_dim=2,
-    dim_mult=[1, 2],
-    num_res_blocks=1,
-    temperal_downsample=[True],
-    z_dim=3,
-    latents_mean=[0.1, 0.2, 0.3],
-    latents_std=[0.5, 2.0, 1.0],
-)
-DEEP = dict(
-    _class_name="AutoencoderDC",
-    in_channels=3,
-    latent_channels=2,
-    attention_head_dim=4,
-    encoder_block_types=["ResBlock", "EfficientViTBlock"],
-    decoder_block_types=["ResBlock", "EfficientViTBlock"],
-    encoder_block_out_channels=[4, 8],
-    decoder_block_out_channels=[4, 8],
-    encoder_layers_per_block=[1, 1],
-    decoder_layers_per_block=[1, 1],
-    encoder_qkv_multiscales=[[], [3]],
-    decoder_qkv_multiscales=[[], [3]],
-    upsample_block_type="pixel_shuffle",
-    downsample_block_type="pixel_unshuffle",
-    decoder_norm_types="rms_norm",
-    decoder_act_fns="silu",
-    scaling_factor=0.4,
-)
+WIDE_KL = KL | dict(latent_channels=12, shift_factor=0.25)
+SHIFTED_WAN = WAN | dict(latents_mean=[0.1, 0.2], latents_std=[0.5, 2.0])
+SCALED_DEEP = DEEP | dict(scaling_factor=0.4)
 # mean and standard deviation
 SCALES = {
     "AutoencoderKL": (0.25, 2.0),
-    "AutoencoderKLWan": ([0.1, 0.2, 0.3], [0.5, 2.0, 1.0]),
+    "AutoencoderKLWan": ([0.1, 0.2], [0.5, 2.0]),
     "AutoencoderDC": (0.0, 2.5),
 }
 
 
-@pytest.fixture(scope="module", params=[KL, WAN, DEEP], ids=lambda config: config["_class_name"])
+@pytest.fixture(scope="module", params=[WIDE_KL, SHIFTED_WAN, SCALED_DEEP], ids=lambda config: config["_class_name"])
 def built(request):
     component = build_component(request.param)
     codec = LatentCodec(component.module)
@@ -88,20 +49,23 @@ def test_values_are_the_most_probable_latents_as_the_pipeline_scales_them(built)
     pixels = jnp.asarray(pixels)
     assert values.shape == (3, *codec.grid(4, 8), *codec.shape) and values.dtype == np.float32
     mean, std = map(np.array, SCALES[config["_class_name"]])
-    video = config is WAN
+    video = config is SHIFTED_WAN
     made = component.apply(params, pixels[:, None] if video else pixels, method="encode")
-    latents = np.asarray(made if config is DEEP else made.mean)
+    latents = np.asarray(made if config is SCALED_DEEP else made.mean)
     latents = latents[:, 0] if video else latents
-    np.testing.assert_allclose(values, (latents - mean) / std, atol=1e-5)
+    np.testing.assert_allclose(values, (latents - mean) / std, atol=1e-4)
     latents = jnp.asarray(latents)
     drawn = np.asarray(component.apply(params, latents[:, None] if video else latents, method="decode"))
-    np.testing.assert_allclose(codec.decode(params, values), drawn[:, 0] if video else drawn, atol=1e-5)
+    np.testing.assert_allclose(codec.decode(params, values), drawn[:, 0] if video else drawn, atol=1e-4)
 
 
 def test_what_is_no_whole_latents_or_has_no_weights_is_refused(built):
     _, _, codec, params = built
-    with pytest.raises(ValueError, match="8x5 pixels"):
-        codec.encode(params, pictures(1, 5, 8))
+    for height, width in ((5, 8), (1, 1)):
+        with pytest.raises(
+            ValueError, match=f"image of {width}x{height} pixels: both sides must be positive multiples"
+        ):
+            codec.encode(params, pictures(1, height, width))
     with pytest.raises(ValueError, match="this codec has weights"):
         codec.encode({}, pictures(1, 4, 8))
 
@@ -110,7 +74,7 @@ def test_a_family_reads_and_draws_through_it():
     """Twelve channels at half the sides: what the family has otherwise are patches of 2 x 2 pixels."""
     tokenizer = Tokenizer.train(["a red circle"], vocab=280)
     model = transfusion(tokenizer, width=16, depth=1, num_heads=2, hidden=16, patch=2, image_size=(8, 8))
-    codec = LatentCodec(build_component(KL).module)
+    codec = LatentCodec(build_component(WIDE_KL).module)
     write = partial(script.write, tokenizer=tokenizer, picture=partial(patches, codec=codec, image_size=(8, 8)))
     model = model.clone(family=dataclasses.replace(model.family, codec=codec, write=write))
     params = parameters(model, jax.random.key(0))

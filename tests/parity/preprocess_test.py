@@ -82,6 +82,8 @@ def test_pictures_are_those_of_the_published_processor(name, pictures, tmp_path,
     ours, reference = open_preprocess(tmp_path), processor(config)
     worst = 0.0
     for picture in pictures:
+        if name == "emu3" and picture.shape[0] == 1:
+            continue  # the reference takes its rows for channels
         want = np.moveaxis(reference(Image.fromarray(picture), return_tensors="np")["pixel_values"][0], -3, -1)
         got = ours(picture)
         assert got.shape == want.shape and got.dtype == np.float32

@@ -40,7 +40,7 @@ class NetworkCodec:
         return whole_grid(height, width, self.module.factor)
 
     def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
-        return self.module.init(rng, jnp.zeros((1, self.module.factor, self.module.factor, 3)))["params"]
+        return _init(self.module, "__call__", rng)
 
     def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Shaped[np.ndarray, "B h w ..."]:
         """Raises ValueError when the pictures do not divide into whole entries, there are no parameters, or the module
@@ -75,9 +75,7 @@ class LatentCodec(NetworkCodec):
         return (self.module.channels,)
 
     def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
-        pixels = jnp.zeros((1, self.module.factor, self.module.factor, 3))
-        both_ways = lambda module, pixels: module.draw(module.latents(pixels))
-        return self.module.init(rng, pixels, method=both_ways)["params"]
+        return _init(self.module, _both_ways, rng)
 
     def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Float[np.ndarray, "B h w C"]:
         """Raises ValueError when the pictures do not divide into whole latents, or when there are no parameters."""
@@ -91,6 +89,15 @@ class LatentCodec(NetworkCodec):
         latents = np.asarray(self.module.scale.restore(np.asarray(values, np.float32)))
         run = partial(_run, self.module, "draw", _checked(params))
         return _in_turns(run, latents, pixels=values.shape[1] * values.shape[2] * self.module.factor**2)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _init(module: nn.Module, method: str | Callable[..., Any], rng: PRNGKeyArray) -> dict[str, Any]:
+    return module.init(rng, jnp.zeros((1, module.factor, module.factor, 3)), method=method)["params"]
+
+
+def _both_ways(module: nn.Module, pixels: Array) -> Array:
+    return module.draw(module.latents(pixels))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

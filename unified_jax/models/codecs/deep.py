@@ -13,7 +13,7 @@ from unified_jax.codecs.posterior import Scale
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
 from unified_jax.models.codecs.ladder import TRAINING_STEPS, conv, fixed_norm, product
-from unified_jax.models.codecs.vqgan import component
+from unified_jax.models.codecs.picture import picture_codec
 from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.conv import Conv
 from unified_jax.nn.mlp import Activation, find_activation
@@ -58,7 +58,7 @@ def autoencoder_dc(config: Config, *, dtype: DTypeLike) -> Component:
         scale=Scale(0.0, 1 / config["scaling_factor"]),
     )
     rules = (*way_rules(config, "encoder", "down"), *way_rules(config, "decoder", "up"))
-    return component(module, config, rules, skip=TRAINING_STEPS, stem="diffusion_pytorch_model")
+    return picture_codec(module, config, rules, skip=TRAINING_STEPS, stem="diffusion_pytorch_model")
 
 
 def _first(config: Config, way: str) -> int:
