@@ -5,8 +5,9 @@ import torch
 
 from unified_jax.bench import components, generation, pieces, published, training
 from unified_jax.bench.case import difference
-from unified_jax.bench.cases import BENCHES, PEERS, cases, llama
+from unified_jax.bench.cases import BENCHES, cases, llama
 from unified_jax.bench.contender import from_file
+from unified_jax.bench.peers import PEERS
 
 TINY = llama(width=64, depth=2, hidden=48, vocab=64)
 BODY = dict(width=32, depth=2, num_heads=2, hidden=64)

@@ -1,23 +1,11 @@
 """What ``ujx bench`` measures: sizes, and which peers stand against us."""
 
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 
-from unified_jax.bench import components, generation, pieces, published, training
-from unified_jax.bench.case import Case, Peer
-from unified_jax.bench.contender import from_file
-
-# Peers need PyTorch, which the library never imports; their files are part of the repository and not of the package.
-PEERS = Path(__file__).parents[2] / "experiments" / "bench" / "peers"
-TRANSFORMERS = {"torch": "torch", "transformers": "transformers"}
-DIFFUSERS = TRANSFORMERS | {"diffusers": "diffusers"}
-TRANSFUSION = {"torch": "torch", "transfusion-pytorch": "transfusion_pytorch"}
-
-
-def peer(name: str, file: str, function: str, needs: dict[str, str]) -> Peer:
-    """A peer in ``experiments/bench/peers``."""
-    return Peer(name, partial(from_file, source=PEERS / file, function=function), needs)
+from unified_jax.bench import generation, pieces, training
+from unified_jax.bench.case import Case
+from unified_jax.bench.component_cases import codecs, encoders
+from unified_jax.bench.peers import TRANSFORMERS, TRANSFUSION, peer
 
 
 def llama(*, width: int, depth: int, hidden: int, vocab: int) -> dict:
@@ -144,64 +132,11 @@ def _moe() -> list[Case]:
     ]
 
 
-def _codec() -> list[Case]:
-    codecs = {
-        "AutoencoderKL half as wide": published.stable_diffusion(64),
-        "AutoencoderDC half as wide": published.deep(64),
-        "JanusVQVAE half as wide": published.janus(64),
-        "Emu3VQVAE a quarter as wide": published.emu3(64),
-    }
-    return [
-        Case(
-            name=f"codec:{way} {codec} {side}x{side}",
-            size=size,
-            ours=ours,
-            peers=[peer("diffusers" if "Autoencoder" in codec else "transformers", "components.py", way, DIFFUSERS)],
-            arguments=dict(config=config, side=side),
-            tolerance=1e-3,
-            note="one picture, from the same weights; widths are those of the published codec, times as said",
-        )
-        for size, side in (("small", 128), ("large", 256))
-        for codec, config in codecs.items()
-        for way, ours in (("encode", components.encode), ("decode", components.decode))
-    ]
-
-
-def _encoder() -> list[Case]:
-    towers = {"CLIP ViT-B/16": published.CLIP, "SigLIP ViT-B/16": published.SIGLIP}
-    note = "the published size, from the same weights, one row"
-    looking = [
-        Case(
-            name=f"encoder:{name} 224x224",
-            size="large",
-            ours=components.look,
-            peers=[peer("transformers", "components.py", "look", DIFFUSERS)],
-            arguments=dict(config=config, side=224),
-            tolerance=1e-3,
-            note=note,
-        )
-        for name, config in towers.items()
-    ]
-    reading = [
-        Case(
-            name=f"encoder:T5 base {length} ids",
-            size=size,
-            ours=components.read,
-            peers=[peer("transformers", "components.py", "read", DIFFUSERS)],
-            arguments=dict(config=published.T5, length=length),
-            tolerance=1e-3,
-            note=note,
-        )
-        for size, length in (("small", 77), ("large", 512))
-    ]
-    return [*looking, *reading]
-
-
 BENCHES = {
     "decoder": _decoder,
     "attention": _attention,
     "moe": _moe,
     "generate": _generate,
-    "codec": _codec,
-    "encoder": _encoder,
+    "codec": codecs,
+    "encoder": encoders,
 }
