@@ -1,6 +1,6 @@
 """Attention without a mask: every query sees every key, as in codecs and connectors.
 
-Scores of a small picture are written out, which is fastest; those of a large one, 1 GiB at 128 x 128 places in float32,
+Scores of small pictures are written out, which is fastest; those of large ones, 1 GiB at 128 x 128 places in float32,
 are never held: the flash kernels of ``kernels/`` take over.
 """
 
@@ -12,7 +12,7 @@ from unified_jax.nn.attention import attend
 from unified_jax.nn.kernels.by_platform import by_platform
 from unified_jax.nn.kernels.per_device import per_device
 
-MOST_SCORES = 2**24  # T * S that are written out, of each row and head: a picture of 64 x 64 places
+MOST_SCORES = 2**26  # that are written out, of all rows and heads: 256 MiB, four pictures of 64 x 64 places
 
 
 def attend_all(
@@ -20,10 +20,10 @@ def attend_all(
 ) -> Float[Array, "B T H C"]:
     """softmax(q k' / sqrt(C)) v; softmax in float32, result in q's dtype.
 
-    most: scores of one row and head that may be held. Raises ValueError for heads that do not divide.
+    most: scores that may be held at once. Raises ValueError for heads that do not divide.
     """
-    (batch, queries, _, channels), keys = q.shape, k.shape[1]
-    if queries * keys <= most:
+    (batch, queries, heads, channels), keys = q.shape, k.shape[1]
+    if batch * heads * queries * keys <= most:
         return attend(q, k, v, mask=jnp.ones((batch, queries, keys), bool))
     tiles = per_device(by_platform)
     return tiles(q, k, v, query=_one_document(batch, queries), key=_one_document(batch, keys), scale=channels**-0.5).out

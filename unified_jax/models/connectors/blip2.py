@@ -28,7 +28,7 @@ def blip2(config: Config, *, dtype: DTypeLike) -> Component:
         *dense("language_projection", "out"),
     )
     roots = ("query_tokens", "qformer.", "language_projection.")
-    return connector(module, config, rules, width=sizes["encoder_hidden_size"], roots=roots)
+    return connector(module, config, rules=rules, width=sizes["encoder_hidden_size"], roots=roots)
 
 
 WIDTHS = {"opt": ("hidden_size", 768), "t5": ("d_model", 512)}  # of text models: the field, and where it is left out

@@ -38,7 +38,7 @@ def idefics2(config: Config, *, dtype: DTypeLike) -> Component:
         dtype=dtype,
     )
     vision = with_defaults(Config(config["vision_config"]), {"hidden_size": 768})
-    return connector(module, config, RULES, width=vision["hidden_size"], roots=("connector.",))
+    return connector(module, config, rules=RULES, width=vision["hidden_size"], roots=("connector.",))
 
 
 MISTRAL = {"hidden_size": 4096, "intermediate_size": 14336, "hidden_act": "silu", "rms_norm_eps": 1e-5}

@@ -32,13 +32,13 @@ def clip_vision(config: Config, *, dtype: DTypeLike) -> Component:
 def vision_of_clip(config: Config, *, dtype: DTypeLike) -> Component:
     """The vision tower of a ``CLIPModel`` folder, with its projection: what is pooled are ``image_embeds``."""
     tower = {"model_type": "clip_vision_model", **config["vision_config"]}
-    return clip_vision(_projected(tower, config, "CLIPVisionModelWithProjection"), dtype=dtype)
+    return clip_vision(_projected(tower, config, architecture="CLIPVisionModelWithProjection"), dtype=dtype)
 
 
 def text_of_clip(config: Config, *, dtype: DTypeLike) -> Component:
     """The text encoder of a ``CLIPModel`` folder, with its projection: what is pooled are ``text_embeds``."""
     encoder = {"model_type": "clip_text_model", **config["text_config"]}
-    return clip_text(_projected(encoder, config, "CLIPTextModelWithProjection"), dtype=dtype)
+    return clip_text(_projected(encoder, config, architecture="CLIPTextModelWithProjection"), dtype=dtype)
 
 
 def clip_text(config: Config, *, dtype: DTypeLike) -> Component:
@@ -73,7 +73,7 @@ def _published(
     return Published(config, both, skip, roots=(of, f"{name}.")), Dense(config["projection_dim"], dtype=dtype)
 
 
-def _projected(part: Mapping[str, Any], whole: Config, architecture: str) -> Config:
+def _projected(part: Mapping[str, Any], whole: Config, *, architecture: str) -> Config:
     """One encoder's config in a folder of both, whose projections are as wide as the whole says."""
     return Config({**part, "architectures": [architecture], "projection_dim": whole.get("projection_dim", 512)})
 
