@@ -281,8 +281,12 @@ def test_residual_by_hand(getkey):
     np.testing.assert_allclose(got[1], want[1], atol=1e-5)
     for d in range(3):
         np.testing.assert_allclose(got[0]["params"][f"stages_{d}"]["codebook"], want[0][d], atol=1e-5)
-    through = jax.grad(lambda z: (module.apply(variables, z).vectors * jnp.arange(3.0)).sum())(z)
+    weighted = lambda vectors: (vectors * jnp.arange(3.0)).sum()
+    through = jax.grad(lambda z: weighted(module.apply(variables, z).vectors))(z)
     np.testing.assert_allclose(through, np.broadcast_to(np.arange(3.0), z.shape), atol=1e-6)
+    turned = module.clone(through=rotated)  # of the whole latent, onto the sum
+    through = jax.grad(lambda z: weighted(turned.apply(variables, z).vectors))(z)
+    np.testing.assert_allclose(through, jax.grad(lambda z: weighted(rotated(z, vectors)))(z), atol=1e-5)
 
 
 def test_scales_are_the_published_algorithm_in_torch(getkey):
