@@ -90,4 +90,5 @@ def _contender(folder: Path, run: Callable, convert: Callable[[np.ndarray], torc
             return [x.flatten().numpy() for x in run(model, given)]
 
     versions = {library.__name__: library.__version__ for library in (torch, transformers, diffusers)}
-    return Contender(forward, {"parameters": sum(p.numel() for p in model.parameters()), **versions})
+    measured = [x for x in model.buffers() if x.is_floating_point()]  # statistics of norms, parameters on our side
+    return Contender(forward, {"parameters": sum(x.numel() for x in [*model.parameters(), *measured]), **versions})
