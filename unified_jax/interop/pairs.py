@@ -6,9 +6,14 @@ from collections.abc import Iterable
 from unified_jax.interop.rules import Rule
 
 
+def layer(name: str, path: str, form: str) -> tuple[Rule, Rule]:
+    """Of anything with a kernel. form: of the kernel."""
+    return Rule(f"{name}.weight", f"{path}/kernel", form), Rule(f"{name}.bias", f"{path}/bias")
+
+
 def dense(name: str, path: str) -> tuple[Rule, Rule]:
     """Of an affine map."""
-    return Rule(f"{name}.weight", f"{path}/kernel", "f d -> d f"), Rule(f"{name}.bias", f"{path}/bias")
+    return layer(name, path, "f d -> d f")
 
 
 def heads(name: str, path: str) -> tuple[Rule, Rule]:
@@ -20,7 +25,7 @@ def heads(name: str, path: str) -> tuple[Rule, Rule]:
 
 def out(name: str, path: str) -> tuple[Rule, Rule]:
     """Of attention's last projection, from heads."""
-    return Rule(f"{name}.weight", f"{path}/kernel", "d (h c) -> h c d"), Rule(f"{name}.bias", f"{path}/bias")
+    return layer(name, path, "d (h c) -> h c d")
 
 
 def norm(name: str, path: str) -> tuple[Rule, Rule]:

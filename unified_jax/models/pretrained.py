@@ -54,7 +54,7 @@ DECODERS = {
 COMPONENTS = {
     "AutoencoderDC": "unified_jax.models.codecs.deep.autoencoder_dc",
     "AutoencoderKL": "unified_jax.models.codecs.kl.autoencoder_kl",
-    "AutoencoderKLQwenImage": "unified_jax.models.codecs.wan.plain",
+    "AutoencoderKLQwenImage": "unified_jax.models.codecs.wan.qwen_image",
     "AutoencoderKLWan": "unified_jax.models.codecs.wan.wan",
     "blip_2_qformer": "unified_jax.models.encoders.blip2.blip2_qformer",
     "blip_2_vision_model": "unified_jax.models.encoders.blip2.blip2_vision",
@@ -76,6 +76,23 @@ COMPONENTS = {
     "t5": "unified_jax.models.encoders.t5.t5",
     "umt5": "unified_jax.models.encoders.t5.umt5",
     "VQModel": "unified_jax.models.codecs.vq_model.vq_model",
+}
+
+# Networks of a published folder of several that its config has no field of their own for, or not all of: by the
+# folder's model_type, and what ``part`` calls them.
+PARTS = {
+    "blip-2": {"connector": "unified_jax.models.connectors.blip2.blip2"},
+    "clip": {
+        "text_config": "unified_jax.models.encoders.clip.text_of_clip",
+        "vision_config": "unified_jax.models.encoders.clip.vision_of_clip",
+    },
+    "idefics2": {"connector": "unified_jax.models.connectors.idefics2.idefics2"},
+    "idefics3": {"connector": "unified_jax.models.connectors.projector.idefics3"},
+    "internvl": {"connector": "unified_jax.models.connectors.projector.internvl"},
+    "llava": {"connector": "unified_jax.models.connectors.projector.llava"},
+    "qwen2_5_vl": {"connector": "unified_jax.models.connectors.projector.qwen2_5_vl"},
+    "qwen2_vl": {"connector": "unified_jax.models.connectors.projector.qwen2_vl"},
+    "smolvlm": {"connector": "unified_jax.models.connectors.projector.idefics3"},
 }
 
 Place = Callable[[Any], Any]  # shapes of a parameter tree -> the same with shardings
@@ -107,6 +124,21 @@ def build_component(config: Mapping[str, Any], *, dtype: DTypeLike = "float32") 
     """The network of a published ``config.json``. Raises ValueError for a kind or a value that is not known."""
     config = Config(config)
     return _named(COMPONENTS, _kind(config))(config, dtype=dtype)
+
+
+def build_part(config: Mapping[str, Any], part: str, *, dtype: DTypeLike = "float32") -> Component:
+    """One network of a published ``config.json`` that describes several.
+
+    Raises ValueError for a part that there is not, and as ``build_component``.
+    """
+    whole = PARTS.get(_kind(config), {})
+    if part in whole:
+        return _named(whole, part)(Config(config), dtype=dtype)
+    if not isinstance(config.get(part), dict):
+        parts = {key for key, value in config.items() if isinstance(value, dict)} | set(whole)
+        parts = ", ".join(sorted(parts)) or "none"
+        raise ValueError(f"a {_kind(config)!r} checkpoint has no part {part!r}; its parts are {parts}")
+    return build_component(config[part], dtype=dtype)
 
 
 def parameters(model: Any, rng: PRNGKeyArray) -> dict[str, Any]:
@@ -155,7 +187,8 @@ def from_pretrained(
 
     dtype: of a published model's computation; the library's own layout says it itself. place: gives shapes their
       shardings, ``lambda shapes: train.sharding.placed(shapes, mesh)``, to read parameters straight to their shards.
-    part: which network of a folder that holds several, by the field of its config ("vision_config" of CLIP, say).
+    part: which network of a folder that holds several, by the field of its config ("vision_config" of CLIP, say), or
+      "connector" for what lies between an encoder and a language model.
     computation: of a published decoder, attention="auto" and the like (``lm.computed``).
     Raises FileNotFoundError or ValueError in one clear line.
     """
@@ -170,7 +203,7 @@ def from_pretrained(
     if computation and (part is not None or config.get("model_type") not in DECODERS or "arguments" in config):
         raise ValueError(f"{path}: {', '.join(computation)} can be chosen for published decoders only")
     if part is not None:
-        return _from_part(path, _part(config, part), dtype, place)
+        return _from_part(path, build_part(config, part, dtype=dtype), place)
     if _kind(config) in COMPONENTS:
         component = build_component(config, dtype=dtype)
         return component, _read_published(folder.open_folder(path), component.published, place(component.shapes()))
@@ -192,8 +225,8 @@ def _from_published(
     return model, _read_published(checkpoint, model.family.published, place(_shapes(model)))
 
 
-def _from_part(path: Path, config: Mapping[str, Any], dtype: DTypeLike, place: Place) -> tuple[Component, Any]:
-    component, checkpoint = build_component(config, dtype=dtype), folder.open_folder(path)
+def _from_part(path: Path, component: Component, place: Place) -> tuple[Component, Any]:
+    checkpoint = folder.open_folder(path)
     within = {name: x for name, x in checkpoint.tensors.items() if component.published.has(name)}
     checkpoint = dataclasses.replace(checkpoint, tensors=within)
     return component, _read_published(checkpoint, component.published, place(component.shapes()))
@@ -204,18 +237,11 @@ def _check_decoder(path: Path, config: Mapping[str, Any]) -> None:
     kind = _kind(config)
     if kind in DECODERS:
         return
-    parts = [key for key, value in config.items() if isinstance(value, dict) and _kind(value) in COMPONENTS]
-    if parts:
-        choice = " or ".join(f"part={part!r}" for part in parts)
+    parts = {key for key, value in config.items() if isinstance(value, dict) and _kind(value) in COMPONENTS}
+    if parts := parts | set(PARTS.get(kind, {})):
+        choice = " or ".join(f"part={part!r}" for part in sorted(parts))
         raise ValueError(f"{path}: a {kind!r} checkpoint holds several networks; choose {choice}")
     raise ValueError(f"{path}: unknown model_type {kind!r}; known are {', '.join([*DECODERS, *COMPONENTS])}")
-
-
-def _part(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:
-    if not isinstance(config.get(part), dict):
-        parts = ", ".join(key for key, value in config.items() if isinstance(value, dict)) or "none"
-        raise ValueError(f"a {_kind(config)!r} checkpoint has no part {part!r}; its parts are {parts}")
-    return config[part]
 
 
 def _read_published(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -34,6 +35,8 @@ class Published:
     prefix: what other files have before every name, old ones and those of a larger network, which may put more before
     it; it is not written.
     former: parts of names in files of earlier releases, and what they are called since.
+    roots: what the names of this network begin with, where a larger network's file has them and others, and may put
+    more before them.
     """
 
     config: Mapping[str, Any]
@@ -42,6 +45,7 @@ class Published:
     stem: str = "model"
     prefix: str = ""
     former: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    roots: Sequence[str] = ()
 
     def has(self, name: str) -> bool:
         """Whether a tensor of a larger network's file is this network's."""
@@ -56,8 +60,11 @@ class Published:
 
     @property
     def _before(self) -> str:
-        """Regex of what stands before a name: nothing, or whole words and the prefix."""
-        return rf"^(?:[^.]+\.)*?{re.escape(self.prefix)}" if self.prefix else "^"
+        """Regex of what stands before a name: nothing, or whole words, and then the prefix or one of the roots."""
+        ends = re.escape(self.prefix)
+        if self.roots:
+            ends += f"(?={'|'.join(map(re.escape, self.roots))})"
+        return rf"^(?:[^.]+\.)*?{ends}" if ends else "^"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,16 +72,18 @@ class Component:
     """A published network that is a piece of larger systems: a codec, an encoder of pictures or of text, a denoiser.
 
     module: the network, whose ``__call__`` uses every parameter. inputs: arguments it takes, as shapes and types in
-    the place of arrays.
+    the place of arrays. static: those by keyword that are no arrays.
     """
 
     module: nn.Module
     inputs: Sequence[Any]
     published: Published
+    static: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def shapes(self) -> Any:
         """Shapes and types of the parameter tree; nothing is computed."""
-        return jax.eval_shape(self.module.init, jax.random.key(0), *self.inputs)["params"]
+        init = partial(self.module.init, **self.static)
+        return jax.eval_shape(init, jax.random.key(0), *self.inputs)["params"]
 
     def apply(self, params: Any, *args: Any, method: str = "__call__", **kwargs: Any) -> Any:
         """Calls a method of the module: pure, so it can be jitted with the component closed over."""

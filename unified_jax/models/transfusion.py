@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unified_jax.codecs.base import Codec
 from unified_jax.codecs.patch import Patches
 from unified_jax.core.noise import Rectified
 from unified_jax.data.document import Image
@@ -71,7 +72,7 @@ def transfusion(
     )
 
 
-def patches(image: Image, final: bool, *, codec: Patches, image_size: tuple[int, int]) -> list[Span]:
+def patches(image: Image, final: bool, *, codec: Codec, image_size: tuple[int, int]) -> list[Span]:
     """A given picture: clean. A learned one: noised and private, then clean unless final. A blank: to fill."""
     if image.values is None:
         grid = codec.grid(*image_size)
