@@ -37,7 +37,8 @@ PICTURES = dict(
     resolution=8,
     z_channels=32,
 )
-CHAMELEON = dict(vq_config=PICTURES, vocabulary_map={"<image>": 3, "IMGIMGBS": 4})
+CODES = {f"IMGIMG{letter}Z": 4 + i for i, letter in enumerate("ABCDEFGH")}
+CHAMELEON = dict(vq_config=PICTURES, vocabulary_map={"<image>": 3, **CODES})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Rules that come in pairs: weight and bias of the pieces that PyTorch's modules name so."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from unified_jax.interop.rules import Rule
 
@@ -33,6 +33,25 @@ def norm(name: str, path: str) -> tuple[Rule, Rule]:
     return Rule(f"{name}.weight", f"{path}/scale"), Rule(f"{name}.bias", f"{path}/bias")
 
 
-def under(prefix: str, rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """The same rules where a larger network has the piece: with ``prefix`` before every published name."""
-    return tuple(dataclasses.replace(rule, pattern=prefix + rule.pattern) for rule in rules)
+def under(prefix: str, rules: Iterable[Rule], *, path: str = "") -> tuple[Rule, ...]:
+    """The same rules where a larger network has the piece: with ``prefix`` before every published name, and ``path``
+    before every parameter.
+    """
+    return tuple(
+        dataclasses.replace(rule, pattern=prefix + rule.pattern, path=tuple(path + own for own in rule.paths))
+        for rule in rules
+    )
+
+
+def renamed(rules: Iterable[Rule], names: Mapping[str, str]) -> tuple[Rule, ...]:
+    """The same rules for files whose names begin otherwise. names: what patterns begin with, and what comes instead.
+
+    Raises ValueError for a pattern that begins with none of them.
+    """
+    found = []
+    for rule in rules:
+        begin = next((begin for begin in names if rule.pattern.startswith(begin)), None)
+        if begin is None:
+            raise ValueError(f"{rule.pattern} begins with none of {', '.join(names)}")
+        found.append(dataclasses.replace(rule, pattern=names[begin] + rule.pattern.removeprefix(begin)))
+    return tuple(found)

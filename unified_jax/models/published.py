@@ -2,13 +2,15 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 
+from unified_jax.data.chat import ChatTokenizer
 from unified_jax.interop.rules import Copy, Rule
 
 
@@ -34,9 +36,10 @@ class Published:
     skip: regex of published names that are ignored on purpose. stem: what the files of weights are called.
     prefix: what other files have before every name, old ones and those of a larger network, which may put more before
     it; it is not written.
-    former: parts of names in files of earlier releases, and what they are called since.
+    former: regexes of parts of names in files of other releases, and what they are called here.
     roots: what the names of this network begin with, where a larger network's file has them and others, and may put
     more before them.
+    files: what else lies in the folder and is written back as it was, JSON by name.
     """
 
     config: Mapping[str, Any]
@@ -46,6 +49,7 @@ class Published:
     prefix: str = ""
     former: Mapping[str, str] = dataclasses.field(default_factory=dict)
     roots: Sequence[str] = ()
+    files: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether a tensor of a larger network's file is this network's."""
@@ -55,7 +59,7 @@ class Published:
         """The name that the table knows for one of a file of whatever release."""
         name = re.sub(self._before, "", name, count=1)
         for former, today in self.former.items():
-            name = name.replace(former, today)
+            name = re.sub(former, today, name)
         return name
 
     @property
@@ -65,6 +69,24 @@ class Published:
         if self.roots:
             ends += f"(?={'|'.join(map(re.escape, self.roots))})"
         return rf"^(?:[^.]+\.)*?{ends}" if ends else "^"
+
+
+def skip_under(pieces: Mapping[str, str]) -> str:
+    """The regex of what a system ignores. pieces: what the names of a piece begin with -> the piece's own regex."""
+    return "|".join(rf"{re.escape(before)}(?:{skip})" for before, skip in pieces.items() if skip)
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """What lies beside the weights of a published model.
+
+    preprocess: a uint8 picture [H W 3] -> what the network sees of it, float32 [h w 3]; None where no file says. files:
+    as in ``Published``.
+    """
+
+    tokenizer: ChatTokenizer
+    preprocess: Callable[[np.ndarray], np.ndarray] | None = None
+    files: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -27,7 +27,12 @@ NAMES = Names(
     axes="",
 )
 # Of attention, in files older than diffusers 0.17: those of latent diffusion, and of Stable Diffusion 1 and 2.
-FORMER = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+FORMER = {
+    r"\.query\.": ".to_q.",
+    r"\.key\.": ".to_k.",
+    r"\.value\.": ".to_v.",
+    r"\.proj_attn\.": ".to_out.0.",
+}
 DOWN = {"DownEncoderBlock2D": False, "AttnDownEncoderBlock2D": True}  # whether ResBlocks are followed by attention
 UP = {"UpDecoderBlock2D": False, "AttnUpDecoderBlock2D": True}
 
