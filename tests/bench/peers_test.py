@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from unified_jax.bench import denoising, generation, pieces, training
+from unified_jax.bench import components, denoising, generation, pieces, published, training
 from unified_jax.bench.case import difference
-from unified_jax.bench.cases import BENCHES, DENOISERS, PEERS, cases, llama
+from unified_jax.bench.cases import BENCHES, cases, llama
 from unified_jax.bench.contender import from_file
+from unified_jax.bench.peers import PEERS
 
 TINY = llama(width=64, depth=2, hidden=48, vocab=64)
 BODY = dict(width=32, depth=2, num_heads=2, hidden=64)
@@ -60,11 +61,49 @@ def test_interleaved_training_and_drawing_run_on_both_sides(tmp_path):
     run_both(tmp_path, generation.interleaved, "transfusion.py", "sample", steps=2, **sizes)
 
 
-@pytest.mark.parametrize(("name", "work"), [("DiT", "train"), ("MM-DiT", "predict")])
-def test_denoisers_predict_and_begin_to_train_alike(tmp_path, name, work):
-    small = dict(num_attention_heads=2, attention_head_dim=8, num_layers=2, sample_size=8)
-    small |= dict(caption_projection_dim=16, pos_embed_max_size=8) if name == "MM-DiT" else {}
-    sizes = dict(folder=tmp_path, config=DENOISERS[name] | small, rows=2, side=8, text=5)
+CODECS = [
+    published.stable_diffusion(32) | dict(layers_per_block=1),
+    published.deep(32) | dict(encoder_layers_per_block=[1] * 6, decoder_layers_per_block=[1] * 6),
+    published.janus(32) | dict(channel_multiplier=[1, 2], num_res_blocks=1, num_embeddings=64),
+    published.emu3(32)
+    | dict(channel_multiplier=[1, 2], num_res_blocks=1, attn_resolutions=[1], hidden_size=64, codebook_size=64),
+]
+
+
+@pytest.mark.parametrize("way", ["encode", "decode"])
+@pytest.mark.parametrize("config", CODECS, ids=lambda config: config.get("_class_name", config.get("model_type")))
+def test_codecs_make_the_same_of_a_picture_and_of_its_values(tmp_path, config, way):
+    (ours, theirs), facts = run_both(tmp_path, getattr(components, way), "components.py", way, config=config, side=32)
+    assert difference(ours, theirs) < 1e-4
+    assert facts[0]["parameters"] == facts[1]["parameters"]
+
+
+VIT = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=32)
+ENCODERS = {
+    "clip": (components.look, "look", published.CLIP | VIT, dict(side=32)),
+    "siglip": (components.look, "look", published.SIGLIP | VIT, dict(side=32)),
+    "t5": (components.read, "read", published.T5 | dict(d_model=32, d_ff=48, num_layers=2), dict(length=9)),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders_make_the_same_states(tmp_path, name):
+    ours, function, config, size = ENCODERS[name]
+    (ours, theirs), facts = run_both(tmp_path, ours, "components.py", function, config=config, **size)
+    assert difference(ours, theirs) < 1e-4
+    assert facts[0]["parameters"] == facts[1]["parameters"]
+
+
+DENOISERS = {
+    "train": published.DIT,
+    "predict": published.MM_DIT | dict(caption_projection_dim=16, pos_embed_max_size=8),
+}
+
+
+@pytest.mark.parametrize("work", DENOISERS)
+def test_denoisers_predict_and_begin_to_train_alike(tmp_path, work):
+    config = DENOISERS[work] | dict(num_attention_heads=2, attention_head_dim=8, num_layers=2, sample_size=8)
+    sizes = dict(folder=tmp_path, config=config, rows=2, side=8, text=5)
     ours = getattr(denoising, work)(**sizes).run()
     theirs = from_file(source=PEERS / "denoiser.py", function=work, **sizes).run()
     assert difference(ours, theirs) < 1e-4

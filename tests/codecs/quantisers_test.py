@@ -14,7 +14,7 @@ from configs import common
 from unified_jax.codecs.quantisers.base import codebook_use, rotated, straight_through, unchanged, unit
 from unified_jax.codecs.quantisers.information import information
 from unified_jax.codecs.quantisers.moving import Averages, Moving, accumulate, revive
-from unified_jax.codecs.quantisers.nearest import Nearest
+from unified_jax.codecs.quantisers.nearest import Nearest, find_nearest
 from unified_jax.codecs.quantisers.scales import Scales
 from unified_jax.codecs.quantisers.table import find_quantiser
 from unified_jax.codecs.vq import VectorQuantised
@@ -190,6 +190,15 @@ def test_2_to_the_18_codes_need_no_table_of_codes_for_every_entry(fields):
     assert used < 4 * 4096 * 2**18 / 50
 
 
+def test_2_to_the_18_vectors_need_no_table_of_distances_for_every_entry(getkey):
+    z, vectors = jax.random.normal(getkey(), (200, 4)), jax.random.normal(getkey(), (2**18, 4))
+    codes = jax.jit(find_nearest)(z, vectors)  # 128 entries at a time, then the rest
+    for entry in (0, 127, 128, 199):
+        assert codes[entry] == jnp.square(z[entry] - vectors).sum(-1).argmin()
+    program = jax.jit(find_nearest).lower(jax.ShapeDtypeStruct((4096, 4), jnp.float32), vectors).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 4 * 4096 * 2**18 / 10
+
+
 # Digits.
 
 
@@ -272,8 +281,12 @@ def test_residual_by_hand(getkey):
     np.testing.assert_allclose(got[1], want[1], atol=1e-5)
     for d in range(3):
         np.testing.assert_allclose(got[0]["params"][f"stages_{d}"]["codebook"], want[0][d], atol=1e-5)
-    through = jax.grad(lambda z: (module.apply(variables, z).vectors * jnp.arange(3.0)).sum())(z)
+    weighted = lambda vectors: (vectors * jnp.arange(3.0)).sum()
+    through = jax.grad(lambda z: weighted(module.apply(variables, z).vectors))(z)
     np.testing.assert_allclose(through, np.broadcast_to(np.arange(3.0), z.shape), atol=1e-6)
+    turned = module.clone(through=rotated)  # of the whole latent, onto the sum
+    through = jax.grad(lambda z: weighted(turned.apply(variables, z).vectors))(z)
+    np.testing.assert_allclose(through, jax.grad(lambda z: weighted(rotated(z, vectors)))(z), atol=1e-5)
 
 
 def test_scales_are_the_published_algorithm_in_torch(getkey):

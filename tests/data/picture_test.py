@@ -59,6 +59,24 @@ def test_sixteen_bits_are_rounded_to_eight():
     np.testing.assert_array_equal(got[0], np.repeat([[0], [1], [1], [255], [0]], 3, -1))
 
 
+def test_sixteen_bits_of_colour_are_within_one_level():
+    """Pillow keeps the high byte of each; rounding would be exact."""
+    colour = np.array([[[0, 257, 65535], [300, 40000, 128]]], np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colour)
+    got = read_picture(png(width=2, height=1, bits=16, data=zlib.compress(rows)))
+    assert np.abs(got.astype(float) - colour / 257).max() < 1
+
+
+def test_cmyk_of_a_camera_held_sideways():
+    inks = np.zeros((2, 3, 4), np.uint8)
+    inks[0] = [0, 255, 255, 0]
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    got = read_picture(written(PIL.Image.fromarray(inks, "CMYK"), "jpeg", exif=exif.tobytes(), quality=100))
+    assert got.shape == (3, 2, 3)
+    assert (got[:, 1, 0] > 200).all() and (got[:, 1, 1:] < 60).all() and (got[:, 0] > 200).all()  # red at the right
+
+
 def test_cmyk_inks_become_light():
     inks = np.array([[[0, 0, 0, 0], [255, 255, 255, 0], [255, 0, 0, 0], [0, 0, 0, 255]]], np.uint8)
     got = read_picture(written(PIL.Image.fromarray(inks, "CMYK"), "tiff"))
@@ -91,18 +109,26 @@ def test_the_first_frame_of_an_animation(pixels):
     np.testing.assert_array_equal(read_picture(file), pixels)
 
 
-def bomb(width: int, height: int) -> io.BytesIO:
-    """A PNG of a few bytes that claims this size."""
+def test_the_first_frame_of_a_gif():
+    grey = np.repeat(np.arange(0, 240, 40, np.uint8)[None, :, None], 3, -1)
+    frames = [PIL.Image.fromarray(x) for x in (grey, 255 - grey)]
+    np.testing.assert_array_equal(
+        read_picture(written(frames[0], "gif", save_all=True, append_images=frames[1:])), grey
+    )
+
+
+def png(*, width: int, height: int, bits: int = 8, data: bytes) -> io.BytesIO:
+    """A file of what its header says and what it holds."""
     chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
     return io.BytesIO(b"\x89PNG\r\n\x1a\n" + parts)
 
 
 @pytest.mark.parametrize("side", [9000, 60000])
 def test_a_decompression_bomb_is_not_opened(side):
     with pytest.raises(ValueError, match="pixels") as error:
-        read_picture(bomb(side, side))
+        read_picture(png(width=side, height=side, data=zlib.compress(b"\0")))
     assert "\n" not in str(error.value)
 
 

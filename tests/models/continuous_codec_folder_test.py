@@ -6,53 +6,10 @@ import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from tiny_codecs import DEEP, KL, WAN
 
 from unified_jax.models.pretrained import build_component, from_pretrained, save_pretrained
 
-KL = dict(
-    _class_name="AutoencoderKL",
-    act_fn="silu",
-    block_out_channels=[4, 8],
-    down_block_types=["DownEncoderBlock2D"] * 2,
-    in_channels=3,
-    latent_channels=2,
-    layers_per_block=1,
-    norm_num_groups=2,
-    out_channels=3,
-    scaling_factor=0.5,
-    up_block_types=["UpDecoderBlock2D"] * 2,
-)
-WAN = dict(
-    _class_name="AutoencoderKLWan",
-    base_dim=2,
-    dim_mult=[1, 2],
-    num_res_blocks=1,
-    temperal_downsample=[True],
-    z_dim=2,
-    latents_mean=[0.0, 0.0],
-    latents_std=[1.0, 1.0],
-)
-DEEP = dict(
-    _class_name="AutoencoderDC",
-    in_channels=3,
-    latent_channels=2,
-    attention_head_dim=4,
-    encoder_block_types=["ResBlock", "EfficientViTBlock"],
-    decoder_block_types=["ResBlock", "EfficientViTBlock"],
-    encoder_block_out_channels=[4, 8],
-    decoder_block_out_channels=[4, 8],
-    encoder_layers_per_block=[1, 1],
-    decoder_layers_per_block=[1, 1],
-    encoder_qkv_multiscales=[[], [3]],
-    decoder_qkv_multiscales=[[], [3]],
-    upsample_block_type="pixel_shuffle",
-    downsample_block_type="pixel_unshuffle",
-    decoder_norm_types="rms_norm",
-    decoder_act_fns="silu",
-    encoder_out_shortcut=True,
-    decoder_in_shortcut=True,
-    scaling_factor=1.0,
-)
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 

@@ -22,7 +22,7 @@ def test_a_query_that_no_key_answers_gives_zeros():
     np.testing.assert_array_equal(attend_linearly(negative, ones, ones), jnp.zeros((1, 2, 1, 4)))
 
 
-@pytest.mark.parametrize("piece", [MultiscaleAttention(4, (3,)), GatedConv(2)], ids=lambda piece: type(piece).__name__)
+@pytest.mark.parametrize("piece", [MultiscaleAttention(4, (3,)), GatedConv()], ids=lambda piece: type(piece).__name__)
 def test_pieces_keep_the_shape_and_every_parameter_has_a_gradient(piece, getkey):
     x = jax.random.normal(getkey(), (1, 4, 5, 8))
     params = piece.init(getkey(), x)["params"]

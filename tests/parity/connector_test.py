@@ -9,6 +9,7 @@ import pytest
 import torch
 from connectors import CASES, IN
 from difference import worst_relative
+from random_weights import redraw
 
 from unified_jax.interop import convert
 from unified_jax.interop.checkpoint import Tensor
@@ -23,12 +24,7 @@ def case(request):
 
 
 def weights(reference: torch.nn.Module) -> dict[str, Tensor]:
-    """Random in every parameter, constants moved off their value."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for weight in reference.parameters():
-            constant = (weight == weight.flatten()[0]).all()
-            weight.add_(0.1 * torch.randn_like(weight)) if constant else weight.copy_(0.3 * torch.randn_like(weight))
+    redraw(reference, lambda weight: 0.3)
     arrays = {name: x.numpy() for name, x in reference.state_dict().items()}
     return {name: Tensor(x.shape, x.dtype, lambda x=x: x) for name, x in arrays.items()}
 

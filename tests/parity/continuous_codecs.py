@@ -6,6 +6,7 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
+from random_weights import keeping_scale, redraw
 
 LATENTS = dict(z_dim=4, latents_mean=[0.1, -0.2, 0.3, -0.4], latents_std=[1.5, 2.0, 0.5, 3.0])
 VIDEO = dict(base_dim=8, dim_mult=[1, 2, 4, 4], num_res_blocks=1, temperal_downsample=[False, True, True], **LATENTS)
@@ -26,26 +27,12 @@ class Case:
     full: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def reference(self) -> torch.nn.Module:
-        """The model in float32: what is constant at first is moved off it, the rest keeps the size of its inputs."""
-        torch.manual_seed(0)
-        model = self.model(**self.options).float().eval()
-        with torch.no_grad():
-            for weight in [*model.parameters(), *_statistics(model)]:
-                noise = torch.randn_like(weight)
-                if (weight == weight.flatten()[0]).all():
-                    weight.add_(0.1 * noise)
-                elif weight.ndim > 1:
-                    weight.copy_(noise / weight[0].numel() ** 0.5)
-        return model
+        """The model with random weights."""
+        return redraw(self.model(**self.options), keeping_scale)
 
     @property
     def version(self) -> str:
         return f"diffusers {diffusers.__version__}, {self.model.__name__}"
-
-
-def _statistics(model: torch.nn.Module) -> list[torch.Tensor]:
-    """Running means and variances, which are buffers."""
-    return [buffer for buffer in model.buffers() if buffer.is_floating_point()]
 
 
 def encode(model: torch.nn.Module, pixels: np.ndarray) -> np.ndarray:

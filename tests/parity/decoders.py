@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 import transformers
+from random_weights import redraw
 
 SIZES = dict(
     vocab_size=128,
@@ -36,7 +37,8 @@ PICTURES = dict(
     resolution=8,
     z_channels=32,
 )
-CHAMELEON = dict(vq_config=PICTURES, vocabulary_map={"<image>": 3, "IMGIMGBS": 4})
+CODES = {f"IMGIMG{letter}Z": 4 + i for i, letter in enumerate("ABCDEFGH")}
+CHAMELEON = dict(vq_config=PICTURES, vocabulary_map={"<image>": 3, **CODES})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,17 +56,9 @@ class Case:
         What transformers initialises to a constant (norms, biases) is moved off it; matrices are drawn large, and
         embeddings small, or else a tied head would repeat the last id.
         """
-        torch.manual_seed(0)
-        model = self.model(self.config(**SIZES | self.options)).float().eval()
+        model = self.model(self.config(**SIZES | self.options))
         embedding = model.get_input_embeddings().weight
-        with torch.no_grad():
-            for weight in model.parameters():
-                noise = torch.randn_like(weight)
-                if (weight == weight.flatten()[0]).all():
-                    weight.add_(0.1 * noise)
-                else:
-                    weight.copy_((0.02 if weight is embedding else 0.25) * noise)
-        return model
+        return redraw(model, lambda weight: 0.02 if weight is embedding else 0.25)
 
     @property
     def version(self) -> str:

@@ -13,7 +13,7 @@ import pytest
 import torch
 import transformers
 from difference import worst_relative
-from encoders import CASES, PATCH, Case, Given
+from encoders import CASES, DINO, PATCH, Case, Given, any_size, ids, pixels
 from safetensors.numpy import load_file, save_file
 
 from unified_jax.core.pictures import pack_pictures
@@ -141,7 +141,7 @@ SMALL_VISION = dict(SMALL, image_size=28, patch_size=7)
 
 
 def clip():
-    config = transformers.CLIPConfig(text_config=SMALL_TEXT, vision_config=SMALL_VISION)
+    config = transformers.CLIPConfig(text_config=SMALL_TEXT, vision_config=SMALL_VISION, projection_dim=24)
     return transformers.CLIPModel(config)
 
 
@@ -155,8 +155,6 @@ def blip2():
 @pytest.mark.parametrize(
     ("make", "part", "attribute"),
     [
-        (clip, "vision_config", "vision_model"),
-        (clip, "text_config", "text_model"),
         (blip2, "vision_config", "vision_model"),
         (blip2, "qformer_config", "qformer"),
     ],
@@ -170,6 +168,54 @@ def test_one_network_of_a_folder_that_holds_several(make, part, attribute, tmp_p
     save_pretrained(tmp_path / "back", component, params)
     again, info = type(getattr(whole, attribute)).from_pretrained(tmp_path / "back", output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ("vision_config", transformers.CLIPVisionModelWithProjection),
+        ("text_config", transformers.CLIPTextModelWithProjection),
+    ],
+)
+def test_a_part_of_clip_has_the_projection_that_the_whole_has(part, kind, tmp_path):
+    whole = clip().eval()
+    whole.save_pretrained(tmp_path / "whole")
+    component, params = from_pretrained(tmp_path / "whole", part=part)
+    save_pretrained(tmp_path / "back", component, params)
+    again, info = kind.from_pretrained(tmp_path / "back", output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    given = any_size(28, 28) if part == "vision_config" else ids(12)
+    with torch.no_grad():
+        features = whole.get_image_features if part == "vision_config" else whole.get_text_features
+        want = features(**given.theirs).pooler_output.numpy()
+    got = jax.jit(component.apply)(params, *given.ours).pooled[:, 0]
+    assert want.shape == (2, 24) and worst_relative(np.asarray(got), want) < TOLERANCE
+
+
+def test_a_table_of_words_that_is_not_the_shared_one_is_refused(tmp_path):
+    case = next(case for case in CASES if case.name == "t5")
+    case.reference().save_pretrained(tmp_path)
+    path, repeated = tmp_path / "model.safetensors", "encoder.embed_tokens.weight"
+    tensors = load_file(path)
+    save_file(tensors | {repeated: tensors["shared.weight"].copy()}, path)
+    from_pretrained(tmp_path)
+    save_file(tensors | {repeated: tensors["shared.weight"] + 1}, path)
+    with pytest.raises(ValueError, match="encoder.embed_tokens.weight"):
+        from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "kind", [transformers.Dinov2ForImageClassification, transformers.Dinov2WithRegistersForImageClassification]
+)
+def test_the_head_of_a_classifier_is_left_aside(kind, tmp_path):
+    classifier = kind(kind.config_class(**DINO)).eval()
+    classifier.save_pretrained(tmp_path)
+    component, params = from_pretrained(tmp_path)
+    given = pixels(28, 28)
+    with torch.no_grad():
+        want = classifier.base_model(**given.theirs).last_hidden_state.numpy()
+    got = jax.jit(component.apply)(params, *given.ours).states
+    assert worst_relative(np.asarray(got), want) < TOLERANCE
 
 
 def test_a_folder_that_holds_several_networks_asks_for_a_part(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from random_weights import redraw
 
 from unified_jax.core.pictures import pack_pictures
 
@@ -96,17 +97,8 @@ class Case:
     given: tuple[Given, Given]
 
     def reference(self) -> torch.nn.Module:
-        """The model in float32; what transformers initialises to a constant (norms, biases) is moved off it."""
-        torch.manual_seed(0)
-        model = self.model(self.config(**self.options)).float().eval()
-        with torch.no_grad():
-            for weight in model.parameters():
-                noise = torch.randn_like(weight)
-                if (weight == weight.flatten()[0]).all():
-                    weight.add_(0.1 * noise)
-                else:
-                    weight.copy_(0.25 * noise)
-        return model
+        """The model with random weights."""
+        return redraw(self.model(self.config(**self.options)), lambda weight: 0.25)
 
     @property
     def version(self) -> str:

@@ -31,6 +31,11 @@ def test_rows_with_different_fills_at_different_positions_are_masked_each_by_its
     assert allowed == [{0, 1, 2, 3}, {0, 1, 2, 3}, {4, 5}, {2}, {2}]
 
 
+def test_a_range_that_wraps_leaves_out_what_lies_between():
+    allowed = may_follow(table([(5, 2), (2, 5)]), jnp.array([0, 1]), jnp.array([3, 3]), vocab=7)
+    assert [np.flatnonzero(row).tolist() for row in allowed] == [[0, 1, 5, 6], [2, 3, 4]]
+
+
 def test_pictures_with_forced_row_ends_and_texts_are_written_side_by_side(tokenizer):
     codec = dict(patch=2, width=8, multipliers=(1, 2), depth=1, code=dict(kind="nearest", size=24, width=4))
     model = chameleon(tokenizer, width=16, depth=1, num_heads=2, hidden=16, codec=codec, image_size=(8, 12))

@@ -1,23 +1,11 @@
 """What ``ujx bench`` measures: sizes, and which peers stand against us."""
 
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 
-from unified_jax.bench import denoising, generation, pieces, training
-from unified_jax.bench.case import Case, Peer
-from unified_jax.bench.contender import from_file
-
-# Peers need PyTorch, which the library never imports; their files are part of the repository and not of the package.
-PEERS = Path(__file__).parents[2] / "experiments" / "bench" / "peers"
-TRANSFORMERS = {"torch": "torch", "transformers": "transformers"}
-DIFFUSERS = {"torch": "torch", "diffusers": "diffusers"}
-TRANSFUSION = {"torch": "torch", "transfusion-pytorch": "transfusion_pytorch"}
-
-
-def peer(name: str, file: str, function: str, needs: dict[str, str]) -> Peer:
-    """A peer in ``experiments/bench/peers``."""
-    return Peer(name, partial(from_file, source=PEERS / file, function=function), needs)
+from unified_jax.bench import generation, pieces, training
+from unified_jax.bench.case import Case
+from unified_jax.bench.component_cases import codecs, denoisers, encoders
+from unified_jax.bench.peers import TRANSFORMERS, TRANSFUSION, peer
 
 
 def llama(*, width: int, depth: int, hidden: int, vocab: int) -> dict:
@@ -48,27 +36,6 @@ LLAMAS = {
 ROWS = {"small": 16, "large": 64}
 BODY = dict(width=192, depth=4, num_heads=6, hidden=512, unroll=4)
 EULER = "pictures: 16 Euler steps without guidance on both sides; texts are given"
-
-
-DENOISERS = {
-    "DiT": dict(
-        _class_name="DiTTransformer2DModel",
-        num_attention_heads=6,
-        attention_head_dim=64,
-        num_layers=12,
-        out_channels=8,
-    ),
-    "MM-DiT": dict(
-        _class_name="SD3Transformer2DModel",
-        num_attention_heads=6,
-        attention_head_dim=64,
-        num_layers=8,
-        caption_projection_dim=384,
-        joint_attention_dim=512,
-        pooled_projection_dim=256,
-        qk_norm="rms_norm",
-    ),
-}
 
 
 def cases(bench: str) -> Sequence[Case]:
@@ -165,24 +132,12 @@ def _moe() -> list[Case]:
     ]
 
 
-def _denoiser() -> list[Case]:
-    works = {
-        "predict": (denoising.predict, "one prediction"),
-        "train": (denoising.train, "forward, backward and AdamW"),
-    }
-    return [
-        Case(
-            name=f"denoiser:{work} {name}",
-            size="small" if work == "predict" else "large",
-            ours=ours,
-            peers=[peer("diffusers", "denoiser.py", work, DIFFUSERS)],
-            arguments=dict(config=config, rows=4, side=32, text=77),
-            tolerance=1e-3 if work == "predict" else None,
-            note=f"{what} from the same weights, 4 pictures of 32 x 32 latents in patches of 2, float32, width 384",
-        )
-        for work, (ours, what) in works.items()
-        for name, config in DENOISERS.items()
-    ]
-
-
-BENCHES = {"decoder": _decoder, "attention": _attention, "moe": _moe, "generate": _generate, "denoiser": _denoiser}
+BENCHES = {
+    "decoder": _decoder,
+    "attention": _attention,
+    "moe": _moe,
+    "codec": codecs,
+    "encoder": encoders,
+    "denoiser": denoisers,
+    "generate": _generate,
+}

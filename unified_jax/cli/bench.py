@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from unified_jax.bench.case import run as run_case
-from unified_jax.bench.cases import BENCHES, PEERS, cases
+from unified_jax.bench.cases import BENCHES, cases
+from unified_jax.bench.peers import PEERS
 from unified_jax.cli import environment
 from unified_jax.core.rows import merge_rows
 

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from unified_jax.codecs.ladder import Ladder, Piece
 from unified_jax.core.types import Array, DTypeLike, Float
 from unified_jax.nn.causal_conv import CausalConv, begins, each_frame
-from unified_jax.nn.conv import Attention, Downsample, ResBlock, Upsample
+from unified_jax.nn.conv import Attention, ResBlock
 from unified_jax.nn.norm import RMSNorm
+from unified_jax.nn.resize_conv import Downsample, Upsample
 from unified_jax.nn.shuffle import average_channels, from_channels, repeat_channels, to_channels
 
 EPSILON = 1e-24  # x / max(|x|, 1e-12) in the published code

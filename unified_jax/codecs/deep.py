@@ -17,7 +17,7 @@ from unified_jax.codecs.base import whole_grid
 from unified_jax.codecs.ladder import Piece
 from unified_jax.codecs.posterior import Scale
 from unified_jax.core.types import Array, DTypeLike, Float
-from unified_jax.nn.conv import Conv, enlarge
+from unified_jax.nn.conv import Conv
 from unified_jax.nn.linear_attention import GatedConv, MultiscaleAttention
 from unified_jax.nn.shuffle import average_channels, from_channels, repeat_channels, to_channels
 
@@ -33,9 +33,22 @@ class DeepAutoencoder(nn.Module):
     factor: int
     scale: Scale = Scale()
 
+    @property
+    def channels(self) -> int:
+        """C of latents."""
+        return self.encoder.channels
+
     def __call__(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
         """Pixels in [-1, 1] -> their reconstruction."""
-        return self.decode(self.encode(pixels))
+        return self.draw(self.latents(pixels))
+
+    def latents(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
+        """``encode``, which is as certain as can be."""
+        return self.encode(pixels)
+
+    def draw(self, latents: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
+        """``decode``."""
+        return self.decode(latents)
 
     def encode(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
         """Pixels in [-1, 1] -> latents, which have no variance here; ValueError when the sides do not divide."""
@@ -147,17 +160,6 @@ class FoldedConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
         return to_channels(Conv(self.features // 4, dtype=self.dtype, name="conv")(x), SQUARE)
-
-
-class EnlargedConv(nn.Module):
-    """Twice the sides: every value repeated 2 x 2, then a convolution."""
-
-    features: int
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B H W D"]:
-        return Conv(self.features, dtype=self.dtype, name="conv")(enlarge(x, SQUARE))
 
 
 class UnfoldedConv(nn.Module):

@@ -55,14 +55,13 @@ class Discrete(nn.Module):
         return self.draw(self.quantiser.lookup(codes))
 
 
-class LadderCodec(Discrete):
-    """The published kind: a product to the width of codes after the encoder, and one back before the decoder."""
+class Bottleneck(Discrete):
+    """Of the published kind: a product to the width of codes after the encoder, and one back behind the quantiser."""
 
     encoder: nn.Module
     to_code: nn.Module
     quantiser: nn.Module
     from_code: nn.Module
-    decoder: nn.Module
 
     @property
     def factor(self) -> int:
@@ -75,6 +74,24 @@ class LadderCodec(Discrete):
     def latents(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
         return self.to_code(self.encoder(pixels)).astype(jnp.float32)
 
+
+class LadderTokenizer(Bottleneck):
+    """One that was published without its decoder: it reads pictures and draws none."""
+
+    def draw(self, vectors: Float[Array, "B h w C"]) -> Float[Array, "B h w D"]:
+        """The features that its decoder would start from."""
+        return self.from_code(vectors).astype(jnp.float32)
+
+    def decode(self, codes: Int[Array, "B h w"]) -> Float[Array, "B H W 3"]:
+        """Raises ValueError."""
+        raise ValueError("this codec was published without its decoder: it turns pictures into codes, not back")
+
+
+class LadderCodec(Bottleneck):
+    """One with its decoder."""
+
+    decoder: nn.Module
+
     def draw(self, vectors: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
         return self.decoder(self.from_code(vectors)).astype(jnp.float32)
 
@@ -84,17 +101,3 @@ class GuidedLadderCodec(LadderCodec):
 
     def draw(self, vectors: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
         return self.decoder(self.from_code(vectors), vectors).astype(jnp.float32)
-
-
-class LadderTokenizer(LadderCodec):
-    """One that was published without its decoder: it reads pictures and draws none."""
-
-    decoder: None = None
-
-    def draw(self, vectors: Float[Array, "B h w C"]) -> Float[Array, "B h w D"]:
-        """The features that its decoder would start from."""
-        return self.from_code(vectors).astype(jnp.float32)
-
-    def decode(self, codes: Int[Array, "B h w"]) -> Float[Array, "B H W 3"]:
-        """Raises ValueError."""
-        raise ValueError("this codec was published without its decoder: it turns pictures into codes, not back")

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from unified_jax.codecs.base import whole_grid
-from unified_jax.codecs.discrete import Discrete
+from unified_jax.codecs.discrete import Bottleneck
 from unified_jax.core.types import Array, DTypeLike, Float, Int
 from unified_jax.nn.causal_conv import CausalConv, each_frame
 from unified_jax.nn.conv import ResBlock
@@ -53,29 +53,17 @@ class DoubleTime(nn.Module):
         return x
 
 
-class DiscreteClip(Discrete):
-    """Its pieces. encoder, decoder: ladders of single frames."""
+class DiscreteClip(Bottleneck):
+    """encoder, decoder: ladders of single frames. halve, double: between them and the products, which are over time."""
 
-    encoder: nn.Module
     halve: HalveTime
-    to_code: CausalConv
-    quantiser: nn.Module
-    from_code: CausalConv
     double: DoubleTime
     decoder: nn.Module
-
-    @property
-    def factor(self) -> int:
-        return self.encoder.factor
 
     @property
     def frames(self) -> int:
         """Frames per grid of codes."""
         return 2**self.halve.times
-
-    @property
-    def codes(self) -> int:
-        return self.quantiser.size
 
     def latents(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
         return self._latents(jnp.repeat(pixels[:, None], self.frames, axis=1))[:, 0]

@@ -29,14 +29,27 @@ class KlPicture(nn.Module):
         """Pixels per latent, along a side."""
         return self.encoder.factor
 
+    @property
+    def channels(self) -> int:
+        """C of latents."""
+        return self.encoder.out // 2
+
     def __call__(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
         """Pixels in [-1, 1] -> what the most probable latents decode to."""
-        return self.decode(self.encode(pixels).mode())
+        return self.draw(self.latents(pixels))
 
     def encode(self, pixels: Float[Array, "B H W 3"]) -> Posterior:
         """Pixels in [-1, 1] -> the posterior of latents [B h w C]; ValueError when the sides do not divide."""
         whole_grid(*pixels.shape[1:3], self.factor)
         return Posterior.of(self.to_moments(self.encoder(pixels)))
+
+    def latents(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
+        """The most probable latents of pictures."""
+        return self.encode(pixels).mode()
+
+    def draw(self, latents: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
+        """``decode``."""
+        return self.decode(latents)
 
     def decode(self, latents: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
         """Latents -> pixels, nominally in [-1, 1]."""

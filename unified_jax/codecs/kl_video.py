@@ -46,6 +46,14 @@ class KlVideo(nn.Module):
         """Pixels in [-1, 1] -> what the most probable latents decode to."""
         return self.decode(self.encode(pixels).mode())
 
+    def latents(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
+        """The most probable latents of pictures, each a video of one frame."""
+        return self.encode(pixels[:, None]).mode()[:, 0]
+
+    def draw(self, latents: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
+        """The pictures of latents."""
+        return self.decode(latents[:, None])[:, 0]
+
     def encode(self, pixels: Float[Array, "B F H W 3"]) -> Posterior:
         """Pixels in [-1, 1] -> the posterior of latents [B f h w C]; ValueError when frames or sides do not divide."""
         whole_grid(*pixels.shape[2:4], self.factor)

@@ -13,9 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from unified_jax.core.types import Array, DTypeLike, Float
-from unified_jax.nn.conv import Attention, Conv, Downsample, GroupNorm, ResBlock, Upsample
+from unified_jax.nn.conv import Attention, Conv, GroupNorm, ResBlock
+from unified_jax.nn.resize_conv import Downsample, Upsample
 
 Piece = Callable[..., nn.Module]  # of norm, dtype and name: keeps grid and width
+ATTENTIVE, PLAIN = (ResBlock, Attention, ResBlock), (ResBlock, ResBlock)  # middles
 
 
 class Ladder(nn.Module):
@@ -35,7 +37,7 @@ class Ladder(nn.Module):
     norm: Piece = GroupNorm
     attention: Piece = Attention
     attended: tuple[int, ...] = ()
-    middle: tuple[Piece, ...] = (ResBlock, Attention, ResBlock)
+    middle: tuple[Piece, ...] = ATTENTIVE
     dtype: DTypeLike = jnp.float32
     conv: Piece = Conv
 

@@ -1,4 +1,8 @@
-"""NetworkCodec: the ``Codec`` of a Linen module, for host code: numpy in and out, batches of any size in turns."""
+"""The ``Codec`` of a Linen module, for host code: numpy in and out, batches of any size in turns.
+
+NetworkCodec    entries are codes          encode, decode of the module
+LatentCodec     entries are latents        (latents(pixels) - mean) / std, and draw of the inverse
+"""
 
 import dataclasses
 import math
@@ -20,8 +24,8 @@ PIXELS_AT_ONCE = 2**18  # in one call of the network, or else one picture; large
 @dataclasses.dataclass(frozen=True)
 class NetworkCodec:
     """The codec of a module that has ``encode``, ``decode``, ``factor`` (pixels per entry along a side), ``shape`` (of
-    an entry) and ``codes`` where entries are integers; published discrete ones included, not those whose ``encode``
-    gives a ``Posterior``. ``params`` is the module's own tree.
+    an entry) and ``codes`` where entries are integers; published discrete ones included. ``params`` is the module's
+    own tree.
 
     dtype: of an entry. Each turn is padded to a power of two pictures, so that few shapes compile.
     """
@@ -41,14 +45,14 @@ class NetworkCodec:
         return (*self.grid(height, width), *self.shape)
 
     def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
-        return self.module.init(rng, jnp.zeros((1, self.module.factor, self.module.factor, 3)))["params"]
+        return _init(self.module, "__call__", rng)
 
     def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Shaped[np.ndarray, "B ..."]:
         """Raises ValueError when the pictures do not divide into whole entries, there are no parameters, or the module
         makes other entries than one of ``shape`` at each place.
         """
         wanted = (len(pixels), *self.entries(*pixels.shape[1:3]))
-        run = partial(_encode, self.module, _checked(params))
+        run = partial(_run, self.module, "encode", _checked(params))
         values = _in_turns(run, np.asarray(pixels, np.float32), pixels=pixels.shape[1] * pixels.shape[2])
         if values.shape != wanted:
             raise ValueError(f"this codec makes values of shape {values.shape}, where {wanted} is needed")
@@ -59,18 +63,51 @@ class NetworkCodec:
         values = np.asarray(values, self.dtype)
         if values.size and values.dtype.kind == "i" and not 0 <= values.min() <= values.max() < self.module.codes:
             raise ValueError(f"codes must lie in 0 to {self.module.codes - 1}, found {values.min()} to {values.max()}")
-        run = partial(_decode, self.module, _checked(params))
+        run = partial(_run, self.module, "decode", _checked(params))
         return _in_turns(run, values, pixels=math.prod(values.shape[1:3]) * self.module.factor**2)
 
 
-@partial(jax.jit, static_argnums=0)
-def _encode(module: nn.Module, params: Mapping[str, Any], pixels: Array) -> Array:
-    return module.apply({"params": params}, pixels, method="encode")
+@dataclasses.dataclass(frozen=True)
+class LatentCodec(NetworkCodec):
+    """The codec of a module that has ``latents``, ``draw``, ``factor``, ``channels`` and ``scale``: entries are its
+    most probable latents, as published pipelines standardise them for denoisers. Codecs of video are given pictures.
+    """
+
+    dtype: Any = np.float32
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.module.channels,)
+
+    def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
+        return _init(self.module, _both_ways, rng)
+
+    def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Float[np.ndarray, "B h w C"]:
+        """Raises ValueError when the pictures do not divide into whole latents, or when there are no parameters."""
+        self.grid(*pixels.shape[1:3])
+        run = partial(_run, self.module, "latents", _checked(params))
+        latents = _in_turns(run, np.asarray(pixels, np.float32), pixels=pixels.shape[1] * pixels.shape[2])
+        return np.asarray(self.module.scale.standardise(latents))
+
+    def decode(self, params: Mapping[str, Any], values: Float[AnyArray, "B h w C"]) -> Float[np.ndarray, "B H W 3"]:
+        """Raises ValueError when there are no parameters."""
+        latents = np.asarray(self.module.scale.restore(np.asarray(values, np.float32)))
+        run = partial(_run, self.module, "draw", _checked(params))
+        return _in_turns(run, latents, pixels=values.shape[1] * values.shape[2] * self.module.factor**2)
 
 
-@partial(jax.jit, static_argnums=0)
-def _decode(module: nn.Module, params: Mapping[str, Any], values: Array) -> Array:
-    return module.apply({"params": params}, values, method="decode")
+@partial(jax.jit, static_argnums=(0, 1))
+def _init(module: nn.Module, method: str | Callable[..., Any], rng: PRNGKeyArray) -> dict[str, Any]:
+    return module.init(rng, jnp.zeros((1, module.factor, module.factor, 3)), method=method)["params"]
+
+
+def _both_ways(module: nn.Module, pixels: Array) -> Array:
+    return module.draw(module.latents(pixels))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _run(module: nn.Module, method: str, params: Mapping[str, Any], x: Array) -> Array:
+    return module.apply({"params": params}, x, method=method)
 
 
 def _checked(params: Mapping[str, Any]) -> Mapping[str, Any]:

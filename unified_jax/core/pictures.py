@@ -36,13 +36,18 @@ def patchify(pixels: Float[AnyArray, "B H W 3"], size: int) -> Pictures:
         raise ValueError(f"image of {width}x{height} pixels: both sides must be positive multiples of {size}")
     rows, columns = height // size, width // size
     patches = pixels.reshape(batch, rows, size, columns, size, channels).swapaxes(2, 3)
-    every = lambda x: np.broadcast_to(np.asarray(x, np.int32), (batch, *np.shape(x)))
-    place = np.stack(np.indices((rows, columns)), -1).reshape(-1, 2)
+    return of_patches(patches.reshape(batch, rows * columns, -1), (rows, columns))
+
+
+def of_patches(patches: Float[AnyArray, "B T P"], grid: tuple[int, int]) -> Pictures:
+    """One whole picture of ``grid`` to a row."""
+    every = lambda x: np.broadcast_to(np.asarray(x, np.int32), (len(patches), *np.shape(x)))
+    place = np.stack(np.indices(grid), -1).reshape(-1, 2)
     return Pictures(
-        patches=patches.reshape(batch, rows * columns, -1),
-        doc=every(np.ones(rows * columns)),
+        patches=patches,
+        doc=every(np.ones(len(place))),
         place=every(place),
-        grid=every(np.broadcast_to((rows, columns), place.shape)),
+        grid=every(np.broadcast_to(grid, place.shape)),
     )
 
 

@@ -91,6 +91,14 @@ class ChatTokenizer:
         except jinja2.TemplateError as error:
             raise ValueError(f"the chat template refuses this conversation: {error}") from None
 
+    def special_id(self, name: str) -> int:
+        """The id of a named token (bos_token, boi_token ...). Raises ValueError where the tokenizer has none."""
+        found = None if self._backend is None else self._backend.token_to_id(self.special.get(name, ""))
+        if found is None:
+            known = ", ".join(self.special) or "none"
+            raise ValueError(f"this checkpoint's tokenizer has no {name}, which pictures need; it names {known}")
+        return found
+
     def names_special(self, text: str) -> bool:
         """Whether the text spells a special token, which must not be taken for one."""
         return any(token.content in text for token in self._backend.get_added_tokens_decoder().values())

@@ -53,8 +53,37 @@ def shortest_edge(height: int, width: int, *, size: int, longest: int | None = N
 
 def within(height: int, width: int, *, size: tuple[int, int]) -> tuple[int, int]:
     """As large as fits, in proportion, rounded down."""
+    return inside(height, width, size=size, rounded=int)
+
+
+def inside(height: int, width: int, *, size: tuple[int, int], rounded: Callable[[float], int]) -> tuple[int, int]:
+    """As large as fits, in proportion; ``rounded`` makes whole pixels, no more than ``size``."""
     scale = min(size[0] / height, size[1] / width)
-    return int(height * scale), int(width * scale)
+    return min(rounded(height * scale), size[0]), min(rounded(width * scale), size[1])
+
+
+def longest_edge(height: int, width: int, *, size: int, least: int) -> tuple[int, int]:
+    """The longer side ``size`` and the other in proportion, rounded, but no side shorter than ``least``."""
+    scale = size / max(height, width)
+    return max(round(height * scale), least), max(round(width * scale), least)
+
+
+def whole_blocks(height: int, width: int, *, block: int, least: int, most: int) -> tuple[int, int]:
+    """The size nearest to this one of whole blocks, the shape nearly kept, of ``least`` to ``most`` pixels
+    (Qwen2-VL, arXiv:2409.12191, section 2.1).
+
+    Raises ValueError for a picture more than 200 times as long as wide, as the published processor does.
+    """
+    if max(height, width) > 200 * min(height, width):
+        raise ValueError(f"image of {width}x{height} pixels: one side may be at most 200 times the other")
+    sides = [round(side / block) * block for side in (height, width)]
+    if math.prod(sides) > most:
+        shrink = math.sqrt(height * width / most)
+        sides = [max(block, math.floor(side / shrink / block) * block) for side in (height, width)]
+    elif math.prod(sides) < least:
+        grow = math.sqrt(least / (height * width))
+        sides = [math.ceil(side * grow / block) * block for side in (height, width)]
+    return sides[0], sides[1]
 
 
 def most_patches(count: int, patch: int) -> Size:

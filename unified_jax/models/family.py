@@ -14,6 +14,7 @@ from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.models.published import Published
+from unified_jax.models.reader import Reader
 from unified_jax.sampling.fill import Fill
 
 
@@ -24,7 +25,8 @@ class Family:
     name, arguments: the family function and the plain values it was called with, so that a checkpoint can rebuild it.
     write: a document whose images carry values -> spans. null: the same document without its condition, for guidance.
     fills: how a blank span is produced, by the name in ``Span.fill``: "text" or "image".
-    codec: pixels <-> values; its parameters, if any, are ``params["codec"]``.
+    codec: pixels <-> values; its parameters, if any, are ``params["codec"]``. reader: of given pictures, where the
+      system sees those otherwise than it draws; None for the codec.
     values_of: what a picture's fill produced, [n ...], -> the codec's values [h w ...].
     image_size: (height, width) of the pictures it draws, and of the largest it reads. smallest: the least layout the
       model runs on. published: where weights come from another project, how it writes them.
@@ -42,33 +44,34 @@ class Family:
     fills: Mapping[str, Fill]
     values_of: Callable[[np.ndarray], np.ndarray]
     published: Published | None = None
+    reader: Reader | None = None
 
     def plan(self, document: Sequence[Part], params: Mapping[str, Any] | None = None) -> list[Span]:
         """Spans of one document. params: needed only where the codec has weights."""
         return self.write(self.encode([document], params)[0])
 
     def encode(self, documents: Sequence[Sequence[Part]], params: Mapping[str, Any] | None = None) -> list[Document]:
-        """Fills in ``values`` of every image that has pixels; pictures of one size go through the codec together.
+        """Fills in ``values`` of every image that has pixels.
 
         Raises ValueError for a picture that ``check`` refuses.
         """
-        waiting: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        drawn = Reader(self._prepare, self.codec)
+        waiting: dict[Reader, list[tuple[int, int]]] = {}
         for i, document in enumerate(documents):
             for j, part in enumerate(document):
                 if isinstance(part, Image) and part.pixels is not None and part.values is None:
-                    self._readable(part.pixels)
-                    waiting.setdefault(part.pixels.shape, []).append((i, j))
+                    reader = drawn if part.target or self.reader is None else self.reader
+                    waiting.setdefault(reader, []).append((i, j))
         parts = [list(document) for document in documents]
-        for places in waiting.values():
-            pixels = to_float(np.stack([parts[i][j].pixels for i, j in places]))
-            for (i, j), values in zip(places, self._codes(pixels, params)):
+        for reader, places in waiting.items():
+            for (i, j), values in zip(places, reader.read([parts[i][j].pixels for i, j in places], params)):
                 parts[i][j] = dataclasses.replace(parts[i][j], values=values)
         return [Document(new, getattr(old, "info", None)) for new, old in zip(parts, documents)]
 
     def check(self, document: Document) -> Document:
         """Returns a document to learn from unchanged; raises BadRecord for a part that is unusable or too large."""
         for index, part in enumerate(check_document(document)):
-            if isinstance(part, Image):
+            if isinstance(part, Image) and (part.target or self.reader is None):
                 try:
                     self._readable(part.pixels)
                 except ValueError as error:
@@ -82,8 +85,9 @@ class Family:
             limit = f"{self.image_size[1]}x{self.image_size[0]}"
             raise ValueError(f"image of {width}x{height} pixels: this model reads at most {limit}; make it smaller")
 
-    def _codes(self, pixels: np.ndarray, params: Mapping[str, Any] | None) -> np.ndarray:
-        return np.asarray(self.codec.encode((params or {}).get("codec", {}), pixels), self.codec.dtype)
+    def _prepare(self, pixels: np.ndarray) -> np.ndarray:
+        self._readable(pixels)
+        return to_float(pixels)
 
     def text(self, ids: np.ndarray) -> Text:
         """Generated ids [n] -> the part they mean."""

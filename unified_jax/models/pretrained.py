@@ -1,14 +1,12 @@
 """Checkpoint folders, in and out: the library's own layout, and those of published models.
 
     own          config.json ({"model_type", "arguments"}), model.safetensors, tokenizer.json
-    published    config.json and safetensors as transformers and diffusers write them, in one file or in shards;
-                 or one .gguf file
+    published    config.json and safetensors as transformers and diffusers write them, in one file or in shards
+                 (``published_folder.py``); or one .gguf file
 
-``config.json`` names the family and its values; nothing in a folder is code, and nothing is unpickled.
+``config.json`` names the family and its values (``tables.py``); nothing in a folder is code, and nothing is unpickled.
 """
 
-import dataclasses
-import importlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,80 +15,33 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from unified_jax.core.files import read_json, write_text
+from unified_jax.core.files import write_text
 from unified_jax.core.types import DTypeLike, PRNGKeyArray
 from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.pack import pack
 from unified_jax.data.tokenizer import Tokenizer
-from unified_jax.interop import convert, folder, safetensors
+from unified_jax.interop import folder, safetensors
 from unified_jax.interop.checkpoint import Checkpoint
 from unified_jax.interop.gguf import open_gguf
-from unified_jax.models import lm
 from unified_jax.models.decoders.causal_lm import causal_lm
-from unified_jax.models.published import Component, Config, Published
-
-# Families in the library's own layout.
-FAMILIES = {
-    "transfusion": "unified_jax.models.transfusion.transfusion",
-    "chameleon": "unified_jax.models.chameleon.chameleon",
-    "gaussian": "unified_jax.models.gaussian.gaussian",
-    "next_step": "unified_jax.models.next_step.next_step",
-    "rand_ar": "unified_jax.models.rand_ar.rand_ar",
-    "representation": "unified_jax.models.representation.representation",
-    "show_o": "unified_jax.models.show_o.show_o",
-    "var": "unified_jax.models.var.var",
-    "vq": "unified_jax.models.vq.vq",
-}
-
-# Published language models, by model_type.
-DECODERS = {
-    "chameleon": "unified_jax.models.decoders.chameleon.chameleon",
-    "gemma2": "unified_jax.models.decoders.gemma.gemma2",
-    "llama": "unified_jax.models.decoders.llama.llama",
-    "mistral": "unified_jax.models.decoders.llama.mistral",
-    "mixtral": "unified_jax.models.decoders.mixtral.mixtral",
-    "persimmon": "unified_jax.models.decoders.persimmon.persimmon",
-    "phi": "unified_jax.models.decoders.phi.phi",
-    "qwen2": "unified_jax.models.decoders.qwen.qwen2",
-    "qwen3": "unified_jax.models.decoders.qwen.qwen3",
-    "qwen3_moe": "unified_jax.models.decoders.qwen.qwen3_moe",
-}
-
-# Published pieces of larger systems: by the _class_name of diffusers, or the model_type of transformers.
-COMPONENTS = {
-    "AutoencoderDC": "unified_jax.models.codecs.deep.autoencoder_dc",
-    "AutoencoderKL": "unified_jax.models.codecs.kl.autoencoder_kl",
-    "AutoencoderKLQwenImage": "unified_jax.models.codecs.wan.plain",
-    "AutoencoderKLWan": "unified_jax.models.codecs.wan.wan",
-    "AutoencoderRAE": "unified_jax.models.codecs.rae.autoencoder_rae",
-    "blip_2_qformer": "unified_jax.models.encoders.blip2.blip2_qformer",
-    "blip_2_vision_model": "unified_jax.models.encoders.blip2.blip2_vision",
-    "chameleon_vqgan": "unified_jax.models.codecs.vqgan.chameleon_vqgan",
-    "clip_text_model": "unified_jax.models.encoders.clip.clip_text",
-    "clip_vision_model": "unified_jax.models.encoders.clip.clip_vision",
-    "dinov2": "unified_jax.models.encoders.dinov2.dinov2",
-    "dinov2_with_registers": "unified_jax.models.encoders.dinov2.dinov2_with_registers",
-    "DiTTransformer2DModel": "unified_jax.models.denoisers.dit.dit",
-    "emu3_vqgan": "unified_jax.models.codecs.emu3.emu3_vqgan",
-    "FluxTransformer2DModel": "unified_jax.models.denoisers.flux.flux",
-    "janus_vqgan": "unified_jax.models.codecs.vqgan.janus_vqgan",
-    "Lumina2Transformer2DModel": "unified_jax.models.denoisers.lumina2.lumina2",
-    "PixArtTransformer2DModel": "unified_jax.models.denoisers.pixart.pixart",
-    "QwenImageTransformer2DModel": "unified_jax.models.denoisers.qwen_image.qwen_image",
-    "SD3Transformer2DModel": "unified_jax.models.denoisers.sd3.sd3",
-    "siglip2_vision_model": "unified_jax.models.encoders.siglip.siglip2_vision",
-    "siglip_vision_model": "unified_jax.models.encoders.siglip.siglip_vision",
-    "t5": "unified_jax.models.encoders.t5.t5",
-    "umt5": "unified_jax.models.encoders.t5.umt5",
-    "VQModel": "unified_jax.models.codecs.vq_model.vq_model",
-}
+from unified_jax.models.decoders.find import find_decoder
+from unified_jax.models.published import Beside, Component, Config
+from unified_jax.models.published_folder import (
+    of_gguf,
+    read_beside,
+    read_config,
+    read_part,
+    read_published,
+    write_published,
+)
+from unified_jax.models.tables import COMPONENTS, DECODERS, FAMILIES, PARTS, SYSTEMS, find, kind_of, parts_of
 
 Place = Callable[[Any], Any]  # shapes of a parameter tree -> the same with shardings
 
 
 def build(name: str, tokenizer: Tokenizer, arguments: dict[str, Any]) -> Any:
     """The model of a family by name. Raises ValueError for an unknown family or argument."""
-    function = _named(FAMILIES, name)
+    function = find(FAMILIES, name)
     try:
         return function(tokenizer, **{key: _tuples(value) for key, value in arguments.items()})
     except TypeError as error:
@@ -98,22 +49,43 @@ def build(name: str, tokenizer: Tokenizer, arguments: dict[str, Any]) -> Any:
 
 
 def build_published(
-    config: Mapping[str, Any], tokenizer: ChatTokenizer, *, dtype: DTypeLike = "float32", **computation: Any
+    config: Mapping[str, Any],
+    beside: Beside | ChatTokenizer,
+    *,
+    dtype: DTypeLike = "float32",
+    **computation: Any,
 ) -> Any:
     """The model of a published ``config.json``; computation: choices of ``lm.computed``.
 
-    Raises ValueError for a model_type or a value that is not known.
+    beside: what came with the weights, or just its tokenizer. Raises ValueError for a model_type or a value that is not
+    known.
     """
     config = Config(config)
-    decoder = _named(DECODERS, config["model_type"])(config, dtype=dtype)
-    decoder = dataclasses.replace(decoder, stack=lm.computed(decoder.stack, **computation))
-    return causal_lm(decoder, config, tokenizer, dtype=dtype)
+    beside = beside if isinstance(beside, Beside) else Beside(beside)
+    if (kind := kind_of(config)) in SYSTEMS:
+        return find(SYSTEMS, kind)(config, beside, dtype=dtype, **computation)
+    decoder = find_decoder(config, dtype=dtype, **computation)
+    return causal_lm(decoder, config, beside, dtype=dtype)
 
 
 def build_component(config: Mapping[str, Any], *, dtype: DTypeLike = "float32") -> Component:
     """The network of a published ``config.json``. Raises ValueError for a kind or a value that is not known."""
     config = Config(config)
-    return _named(COMPONENTS, _kind(config))(config, dtype=dtype)
+    return find(COMPONENTS, kind_of(config))(config, dtype=dtype)
+
+
+def build_part(config: Mapping[str, Any], part: str, *, dtype: DTypeLike = "float32") -> Component:
+    """One network of a published ``config.json`` that describes several.
+
+    Raises ValueError for a part that there is not, and as ``build_component``.
+    """
+    whole = PARTS.get(kind_of(config), {})
+    if part in whole:
+        return find(whole, part)(Config(config), dtype=dtype)
+    if not isinstance(config.get(part), dict):
+        parts = ", ".join(parts_of(config)) or "none"
+        raise ValueError(f"a {kind_of(config)!r} checkpoint has no part {part!r}; its parts are {parts}")
+    return build_component(config[part], dtype=dtype)
 
 
 def parameters(model: Any, rng: PRNGKeyArray) -> dict[str, Any]:
@@ -137,11 +109,11 @@ def save_pretrained(path: str | Path, model: Any, params: Any, *, dtype: DTypeLi
     if dtype is not None:
         params = jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, params)
     if isinstance(model, Component):
-        _write_published(path, model.published, params)
+        write_published(path, model.published, params)
         return
     family = model.family
     if family.published is not None:
-        _write_published(path, family.published, params)
+        write_published(path, family.published, params)
         family.tokenizer.save(path)
         return
     safetensors.save(path / "model.safetensors", _kept(model, params), metadata={"format": "unified_jax"})
@@ -162,7 +134,8 @@ def from_pretrained(
 
     dtype: of a published model's computation; the library's own layout says it itself. place: gives shapes their
       shardings, ``lambda shapes: train.sharding.placed(shapes, mesh)``, to read parameters straight to their shards.
-    part: which network of a folder that holds several, by the field of its config ("vision_config" of CLIP, say).
+    part: which network of a folder that holds several, by the field of its config ("vision_config" of CLIP, say), or
+      "connector" for what lies between an encoder and a language model.
     computation: of a published decoder, attention="auto" and the like (``lm.computed``).
     Raises FileNotFoundError or ValueError in one clear line.
     """
@@ -170,21 +143,21 @@ def from_pretrained(
     place = place or (lambda shapes: shapes)
     if path.suffix == ".gguf":
         checkpoint = open_gguf(path)
-        return _from_published(checkpoint, _gguf_tokenizer(checkpoint), dtype, place, computation)
+        return _from_published(checkpoint, of_gguf(checkpoint), dtype, place, computation)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such checkpoint folder (nothing is downloaded here)")
-    config = _read_config(path)
-    if computation and (part is not None or config.get("model_type") not in DECODERS or "arguments" in config):
+    config = read_config(path)
+    if computation and (part is not None or kind_of(config) not in SYSTEMS | DECODERS or "arguments" in config):
         raise ValueError(f"{path}: {', '.join(computation)} can be chosen for published decoders only")
     if part is not None:
-        return _from_part(path, _part(config, part), dtype, place)
-    if _kind(config) in COMPONENTS:
+        component = build_part(config, part, dtype=dtype)
+        return component, read_part(folder.open_folder(path), component.published, place(component.shapes()))
+    if kind_of(config) in COMPONENTS:
         component = build_component(config, dtype=dtype)
-        return component, _read_published(folder.open_folder(path), component.published, place(component.shapes()))
+        return component, read_published(folder.open_folder(path), component.published, place(component.shapes()))
     if config.get("arguments") is None:
-        _check_decoder(path, config)
-        tokenizer = ChatTokenizer.load(path, stop=_stop(path, config))
-        return _from_published(folder.open_folder(path), tokenizer, dtype, place, computation)
+        _check_model(path, config)
+        return _from_published(folder.open_folder(path), read_beside(path, config), dtype, place, computation)
     for name in ("tokenizer.json", "model.safetensors"):
         if not (path / name).is_file():
             raise FileNotFoundError(f"{path}: not a checkpoint folder of this library (it has no {name})")
@@ -193,81 +166,21 @@ def from_pretrained(
 
 
 def _from_published(
-    checkpoint: Checkpoint, tokenizer: ChatTokenizer, dtype: DTypeLike, place: Place, computation: Mapping[str, Any]
+    checkpoint: Checkpoint, beside: Beside, dtype: DTypeLike, place: Place, computation: Mapping[str, Any]
 ) -> tuple[Any, Any]:
-    model = build_published(checkpoint.config, tokenizer, dtype=dtype, **computation)
-    return model, _read_published(checkpoint, model.family.published, place(_shapes(model)))
+    model = build_published(checkpoint.config, beside, dtype=dtype, **computation)
+    return model, read_published(checkpoint, model.family.published, place(_shapes(model)))
 
 
-def _from_part(path: Path, config: Mapping[str, Any], dtype: DTypeLike, place: Place) -> tuple[Component, Any]:
-    component, checkpoint = build_component(config, dtype=dtype), folder.open_folder(path)
-    within = {name: x for name, x in checkpoint.tensors.items() if component.published.has(name)}
-    checkpoint = dataclasses.replace(checkpoint, tensors=within)
-    return component, _read_published(checkpoint, component.published, place(component.shapes()))
-
-
-def _check_decoder(path: Path, config: Mapping[str, Any]) -> None:
-    """Raises ValueError where the folder is no language model's, with the parts to choose from where it holds some."""
-    kind = _kind(config)
-    if kind in DECODERS:
+def _check_model(path: Path, config: Mapping[str, Any]) -> None:
+    """Raises ValueError where the folder is no model's, with the parts to choose from where it holds some."""
+    kind = kind_of(config)
+    if kind in SYSTEMS | DECODERS:
         return
-    parts = [key for key, value in config.items() if isinstance(value, dict) and _kind(value) in COMPONENTS]
-    if parts:
+    if parts := parts_of(config):
         choice = " or ".join(f"part={part!r}" for part in parts)
         raise ValueError(f"{path}: a {kind!r} checkpoint holds several networks; choose {choice}")
-    raise ValueError(f"{path}: unknown model_type {kind!r}; known are {', '.join([*DECODERS, *COMPONENTS])}")
-
-
-def _part(config: Mapping[str, Any], part: str) -> Mapping[str, Any]:
-    if not isinstance(config.get(part), dict):
-        parts = ", ".join(key for key, value in config.items() if isinstance(value, dict)) or "none"
-        raise ValueError(f"a {_kind(config)!r} checkpoint has no part {part!r}; its parts are {parts}")
-    return config[part]
-
-
-def _read_published(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:
-    rules, source = published.rules, str(checkpoint.path)
-    tensors = {published.name_today(name): tensor for name, tensor in checkpoint.tensors.items()}
-    if len(tensors) < len(checkpoint.tensors):
-        raise ValueError(f"{source}: holds the network twice, under names with and without {published.prefix!r}")
-    return convert.load(tensors, shapes, rules=rules, skip=published.skip, source=source)
-
-
-def _write_published(path: Path, published: Published, params: Any) -> None:
-    tensors = convert.export(params, rules=published.rules)
-    folder.write_folder(path, tensors, config=published.config, stem=published.stem)
-
-
-def _gguf_tokenizer(checkpoint: Any) -> ChatTokenizer:
-    backend, config = checkpoint.tokenizer(), checkpoint.config
-    ids = {key.removesuffix("_id"): config[key] for key in ("bos_token_id", "eos_token_id") if key in config}
-    special = {name: backend.id_to_token(id) for name, id in ids.items()}
-    stop = (config["eos_token_id"],) if "eos_token_id" in config else ()
-    add_bos = bool(checkpoint.metadata.get("tokenizer.ggml.add_bos_token", False))
-    return ChatTokenizer(backend, stop=stop, template=checkpoint.chat_template, special=special, add_bos=add_bos)
-
-
-def _stop(path: Path, config: Mapping[str, Any]) -> tuple[int, ...]:
-    """The ids that end a text: those of ``generation_config.json``, or else of the config."""
-    generation = _read_config(path, "generation_config.json") if (path / "generation_config.json").is_file() else {}
-    found = generation.get("eos_token_id", config.get("eos_token_id"))
-    return () if found is None else tuple(found) if isinstance(found, list) else (found,)
-
-
-def _read_config(path: Path, name: str = "config.json") -> dict[str, Any]:
-    if not (path / name).is_file():
-        inside = sorted(file.parent.name for file in path.glob(f"*/{name}"))
-        hint = f"; of its folders, these have one: {', '.join(inside)}" if inside else ""
-        raise FileNotFoundError(f"{path}: not a checkpoint folder (it has no {name}){hint}")
-    config = read_json(path / name)
-    if name == "config.json" and _kind(config) is None:
-        raise ValueError(f"{path / name}: not a config (it has neither model_type nor _class_name)")
-    return config
-
-
-def _kind(config: Mapping[str, Any]) -> str | None:
-    """What transformers or diffusers calls the network."""
-    return config.get("_class_name", config.get("model_type"))
+    raise ValueError(f"{path}: unknown model_type {kind!r}; known are {', '.join([*SYSTEMS, *DECODERS, *COMPONENTS])}")
 
 
 def _kept(model: Any, params: Any) -> Any:
@@ -279,13 +192,6 @@ def _kept(model: Any, params: Any) -> Any:
 
 def _shapes(model: Any) -> Any:
     return jax.eval_shape(lambda: parameters(model, jax.random.key(0)))
-
-
-def _named(table: Mapping[str, str], name: str) -> Callable[..., Any]:
-    if name not in table:
-        raise ValueError(f"unknown model_type {name!r}; known are {', '.join(table)}")
-    file, _, function = table[name].rpartition(".")
-    return getattr(importlib.import_module(file), function)
 
 
 def _tuples(value: Any) -> Any:

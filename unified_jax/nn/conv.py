@@ -1,7 +1,7 @@
 """Convolutional pieces on pictures, [B H W C] (NHWC): what pixel codecs are built from.
 
-One resolution ladder (VQGAN, arXiv:2012.09841, appendix, and the latent diffusion codecs after it):
-ResBlocks at each level, a strided convolution down, nearest-neighbour upsampling and a convolution up.
+They are those of VQGAN (arXiv:2012.09841, appendix) and of the latent diffusion codecs after it; from one resolution to
+the next go the pieces of ``resize_conv.py``.
 """
 
 from collections.abc import Callable
@@ -9,12 +9,15 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from unified_jax.core.types import Array, DTypeLike, Float
-from unified_jax.nn.attention import attend
 from unified_jax.nn.dense import Dense
+from unified_jax.nn.full_attention import attend_all
 
 EPSILON = 1e-6  # of the published codecs; not the 1e-5 that is torch's default
+
+Padding = str | tuple[tuple[int, int], tuple[int, int]]  # rows and columns of zeros before and after
 
 
 class Conv(nn.Module):
@@ -23,31 +26,46 @@ class Conv(nn.Module):
     With size 3 and stride 2 the padding falls on the bottom and right only, as in the published codecs. XLA's own
     convolution: on CPU it beat sums of shifted matrix products 1.3x to 3x in gradients at every size but 4 x 4 x 128.
 
-    groups: of channels that see only their own inputs. padding: rows and columns of zeros before and after, if others.
+    padding: rows and columns of zeros before and after, if others.
     """
 
     features: int
     size: int = 3
     stride: int = 1
     dtype: DTypeLike = jnp.float32
-    groups: int = 1
     use_bias: bool = True
-    padding: str | tuple[tuple[int, int], tuple[int, int]] = "SAME"
+    padding: Padding = "SAME"
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
-        shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
+        shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(in_axis=(0, 1, 2)), shape, jnp.float32)
-        y = jax.lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            (self.stride, self.stride),
-            self.padding,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=self.groups,
-        )
+        y = convolve(x, kernel, padding=self.padding, stride=self.stride, dtype=self.dtype)
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32).astype(self.dtype)
+        return y
+
+
+class DepthwiseConv(nn.Module):
+    """size x size convolution of every channel by itself, zero-padded to keep the sides.
+
+    A sum of shifted pictures: on CPU it beat XLA's grouped convolution 6x to 40x, and its gradient 5x to 100x.
+    """
+
+    size: int = 3
+    use_bias: bool = True
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+        (_, height, width, channels), reach = x.shape, self.size // 2
+        shape, init = (self.size, self.size, 1, channels), nn.initializers.lecun_normal(in_axis=(0, 1, 2))
+        kernel = self.param("kernel", init, shape, jnp.float32).astype(self.dtype)
+        around = jnp.pad(x.astype(self.dtype), [(0, 0), (reach, reach), (reach, reach), (0, 0)])
+        places = np.ndindex(self.size, self.size)
+        y = sum(around[:, i : i + height, j : j + width] * kernel[i, j, 0] for i, j in places)
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (channels,), jnp.float32).astype(self.dtype)
         return y
 
 
@@ -117,7 +135,7 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """x + o(attend(q, k, v)) over all places of a picture, on normalised input; the frames of a video are pictures.
+    """x + o(attend_all(q, k, v)) over all places of a picture, on normalised input; the frames of a video are pictures.
 
     What is given beside x goes to the norm. Raises ValueError when the channels do not divide into heads.
     """
@@ -134,29 +152,26 @@ class Attention(nn.Module):
         places, heads = height * width, (self.num_heads, channels // self.num_heads)
         y = self.norm(name="norm")(x, *given).reshape(-1, places, channels)
         project = lambda name: Dense(heads, use_bias=True, dtype=self.dtype, name=name)(y)
-        out = attend(project("q"), project("k"), project("v"), mask=jnp.ones((y.shape[0], places, places), bool))
+        out = attend_all(*map(project, "qkv"))
         return x + Dense(channels, axes=2, use_bias=True, dtype=self.dtype, name="o")(out).reshape(x.shape)
 
 
-class Downsample(nn.Module):
-    """Half the sides, by a strided convolution."""
-
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
-        return Conv(x.shape[-1], stride=2, dtype=self.dtype, name="conv")(x)
-
-
-class Upsample(nn.Module):
-    """Twice the sides: every value repeated 2 x 2, then a convolution. features: None keeps the width."""
-
-    features: int | None = None
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
-        return Conv(self.features or x.shape[-1], dtype=self.dtype, name="conv")(enlarge(x, (2, 2)))
+def convolve(
+    x: Float[Array, "B H W C"],
+    kernel: Float[Array, "R S C D"],
+    *,
+    padding: Padding,
+    stride: int = 1,
+    dtype: DTypeLike,
+) -> Float[Array, "B h w D"]:
+    """XLA's convolution in NHWC order."""
+    return jax.lax.conv_general_dilated(
+        x.astype(dtype),
+        kernel.astype(dtype),
+        (stride, stride),
+        padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
 
 
 def enlarge(x: Float[Array, "B H W C"], times: tuple[int, int]) -> Float[Array, "B h w C"]:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from unified_jax.core.types import Array, Bool, DTypeLike, Float
 from unified_jax.nn.attention import attend
 from unified_jax.nn.dense import Dense
+from unified_jax.nn.full_attention import attend_all
 
 
 class CrossAttention(nn.Module):
@@ -33,10 +34,8 @@ class CrossAttention(nn.Module):
         project = lambda name, heads, y: Dense(
             (heads, self.head_dim), use_bias=self.qkv_bias, dtype=self.dtype, name=name
         )(y)
-        if mask is None:
-            mask = jnp.ones((x.shape[0], x.shape[1], context.shape[1]), bool)
         values = context if values is None else values
         q, k, v = project("q", self.num_heads, x), project("k", kv_heads, context), project("v", kv_heads, values)
         features = self.features or x.shape[-1]
         out = Dense(features, axes=2, use_bias=self.out_bias, dtype=self.dtype, name="o")
-        return out(attend(q, k, v, mask=mask))
+        return out(attend_all(q, k, v) if mask is None else attend(q, k, v, mask=mask))

@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 
 from unified_jax.core.sequence import Draft, Payload
-from unified_jax.core.types import Array, Float
+from unified_jax.core.types import Array, DTypeLike, Float
 from unified_jax.nn.dense import Dense
 from unified_jax.nn.embed import Tokens, sincos
+from unified_jax.nn.mlp import Activation, gelu
 
 
 class Tied(nn.Module):
@@ -30,6 +31,20 @@ class Linear(nn.Module):
     def __call__(self, states: Float[Array, "B N D"], payload: Payload | None = None) -> Float[Array, "B N P"]:
         init = nn.initializers.zeros if self.zero else None
         return Dense(self.features, use_bias=self.use_bias, kernel_init=init, name="out")(states.astype(jnp.float32))
+
+
+class Hidden(nn.Module):
+    """Two affine maps to ``features`` with an activation between: a head that says more than a product can."""
+
+    features: int
+    hidden: int
+    activation: Activation = gelu
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, states: Float[Array, "B N D"], payload: Payload | None = None) -> Float[Array, "B N P"]:
+        x = self.activation(Dense(self.hidden, use_bias=True, dtype=self.dtype, name="hidden")(states))
+        return Dense(self.features, use_bias=True, name="out")(x.astype(jnp.float32))
 
 
 class Capped(nn.Module):

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from unified_jax.core.types import Array, DTypeLike, Float
-from unified_jax.nn.conv import Conv
+from unified_jax.nn.conv import DepthwiseConv
 from unified_jax.nn.dense import Dense
 from unified_jax.nn.norm import RMSNorm
 
+EXPAND = 4  # of all published networks
 SMALLEST = 1e-15  # added to the denominator: a query that no key answers gives zeros
 
 
@@ -47,34 +48,45 @@ class MultiscaleAttention(nn.Module):
         heads = channels // self.head_dim
         inner = heads * self.head_dim
         row = jnp.concatenate([Dense(inner, dtype=self.dtype, name=name)(x) for name in "qkv"], -1)
-        conv = lambda name, size, groups: Conv(
-            3 * inner, size, groups=groups, use_bias=False, dtype=self.dtype, name=name
-        )
         rows = [row]
         for i, size in enumerate(self.scales):
-            around = conv(f"window_{i}", size, 3 * inner)(row)
-            rows.append(conv(f"mix_{i}", 1, 3 * heads)(around))
+            around = DepthwiseConv(size, use_bias=False, dtype=self.dtype, name=f"window_{i}")(row)
+            rows.append(WithinHeads(3 * heads, dtype=self.dtype, name=f"mix_{i}")(around))
         every = jnp.concatenate(rows, -1).reshape(batch, height * width, -1, 3, self.head_dim)
         out = attend_linearly(*jnp.moveaxis(every, 3, 0)).astype(self.dtype)
         out = Dense(channels, dtype=self.dtype, name="o")(out.reshape(batch, height, width, -1))
         return x + self.norm(name="norm")(out)
 
 
+class WithinHeads(nn.Module):
+    """A product of the channels of each of ``heads`` groups with a matrix of its own."""
+
+    heads: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+        size = x.shape[-1] // self.heads
+        init = nn.initializers.lecun_normal(in_axis=0, out_axis=2, batch_axis=1)
+        kernel = self.param("kernel", init, (size, self.heads, size), jnp.float32)
+        apart = x.astype(self.dtype).reshape(*x.shape[:-1], self.heads, size)
+        return jnp.einsum("BHWgc,cgd->BHWgd", apart, kernel.astype(self.dtype)).reshape(x.shape)
+
+
 class GatedConv(nn.Module):
     """x + norm(down(a * silu(b))), [a b] = conv(silu(up(x))) of 3 x 3, every channel by itself (arXiv:2410.10629, 2.2).
 
-    The channels between are ``expand`` times as many.
+    a and b have ``EXPAND`` times the channels of x.
     """
 
-    expand: int = 4
     norm: Callable[..., nn.Module] = RMSNorm
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
         channels = x.shape[-1]
-        inner = 2 * self.expand * channels
+        inner = 2 * EXPAND * channels
         y = jax.nn.silu(Dense(inner, use_bias=True, dtype=self.dtype, name="up")(x))
-        a, b = jnp.split(Conv(inner, groups=inner, dtype=self.dtype, name="conv")(y), 2, -1)
+        a, b = jnp.split(DepthwiseConv(dtype=self.dtype, name="conv")(y), 2, -1)
         y = Dense(channels, dtype=self.dtype, name="down")(a * jax.nn.silu(b))
         return x + self.norm(name="norm")(y)

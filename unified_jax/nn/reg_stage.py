@@ -7,29 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from unified_jax.core.types import Array, DTypeLike, Float
-from unified_jax.nn.conv import EPSILON
+from unified_jax.nn.conv import EPSILON, DepthwiseConv
 from unified_jax.nn.dense import Dense
 from unified_jax.nn.norm import LayerNorm
-
-
-class DepthwiseConv(nn.Module):
-    """3 x 3, every channel by itself, without a bias."""
-
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-        channels = x.shape[-1]
-        init = nn.initializers.lecun_normal(in_axis=(0, 1, 2))
-        kernel = self.param("kernel", init, (3, 3, 1, channels), jnp.float32)
-        return jax.lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            (1, 1),
-            "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=channels,
-        )
 
 
 class Excite(nn.Module):
@@ -55,7 +35,8 @@ class RegBlock(nn.Module):
         norm = lambda name: LayerNorm(EPSILON, name=f"{name}_norm")
         dense = lambda name, y: norm(name)(Dense(self.features, dtype=self.dtype, name=name)(y))
         y = jax.nn.silu(dense("first", x))
-        y = jax.nn.silu(norm("depthwise")(DepthwiseConv(dtype=self.dtype, name="depthwise")(y)))
+        depthwise = DepthwiseConv(use_bias=False, dtype=self.dtype, name="depthwise")
+        y = jax.nn.silu(norm("depthwise")(depthwise(y)))
         y = Excite(round(x.shape[-1] / 4), dtype=self.dtype, name="excite")(y)
         y = dense("last", y)
         return jax.nn.silu(y + (x if x.shape[-1] == self.features else dense("shortcut", x)))

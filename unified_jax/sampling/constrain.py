@@ -1,6 +1,7 @@
 """Constrained vocabularies as data: which ids may follow is a half-open range for each position inside a blank.
 
 one range                  the same ids everywhere: text ids in a text, codes in a picture
+a range that wraps         all ids but those from its end to its beginning: text around the codes in one vocabulary
 a range for each position  a picture with structure; a range of one id forces that id
 """
 
@@ -37,4 +38,5 @@ def may_follow(
     """Which ids each row may choose at position ``at`` of a blank of kind ``fill``."""
     low, high = jnp.moveaxis(jnp.asarray(ranges)[fill, jnp.minimum(at, ranges.shape[1] - 1)], -1, 0)
     ids = jnp.arange(vocab)
-    return (ids >= low[:, None]) & (ids < high[:, None])
+    above, below = ids >= low[:, None], ids < high[:, None]
+    return jnp.where((low <= high)[:, None], above & below, above | below)

@@ -69,8 +69,8 @@ class Autoregress:
     length: how many ids a blank has; None lets it run to one of ``ends`` or max_tokens. stop, opens: ids that end a
     text, those that open a picture being ``opens``. allowed: half-open range of ids that may be chosen, or one for each
     position (``sampling.constrain``). picture: whether the ids make a picture, whose choice the null rows steer and
-    ``image_temperature`` governs; text follows the conditioned rows only. lead: how many entries before the blank the
-    fill runs itself.
+    ``image_temperature`` governs; text follows the conditioned rows only. after: the stream of the entry before the
+    blank, None for the same. lead: how many entries before the blank the fill runs itself.
     """
 
     stream: str
@@ -79,6 +79,7 @@ class Autoregress:
     opens: tuple[int, ...] = ()
     length: int | None = None
     picture: bool = False
+    after: str | None = None
     lead = 1
 
     @property

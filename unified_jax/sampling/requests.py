@@ -164,5 +164,7 @@ def _hold_back(spans: list[Span], entries: int) -> tuple[list[Span], list[Span]]
     if not spans:
         raise ValueError("nothing stands before the blank text: give the document a part that the text follows")
     *given, last = spans
+    if last.grid is not None:
+        raise ValueError("a picture stands right before the blank, which must follow a word: put a text between them")
     head, tail = cut_span(last, count([last]) - entries)
     return [*given, head] if count([head]) else given, [tail]

@@ -83,7 +83,7 @@ def write(
 
     def step(carry):
         i, ids, pens, cache = carry
-        predictions, kv, slots = extend(model, params, seq=_slot_each(model, fills[0].stream, pens), cache=cache)
+        predictions, kv, slots = extend(model, params, seq=_slot_each(model, fills, manners.fill, pens), cache=cache)
         logits = guide(predictions[fills[0].stream][:, 0], manners.scale, null=manners.null)
         chosen = choose(
             jax.vmap(jax.random.fold_in)(manners.key, pens.at),
@@ -114,19 +114,31 @@ def _advance(pens: Pens, chosen: Int[Array, "B"], last: Bool[Array, "B"]) -> Pen
     )
 
 
-def _slot_each(model: Any, stream: str, pens: Pens) -> Interleaved:
-    """A batch of one slot a row, empty where the row is not active."""
+def _slot_each(model: Any, fills: tuple[Any, ...], fill: Int[Array, "B"], pens: Pens) -> Interleaved:
+    """A batch of one slot a row, empty where the row is not active: an entry of the stream that is written or, before
+    anything is, of the stream that the blank comes after.
+    """
     column = lambda x: x[:, None].astype(jnp.int32)
-    zeros = jnp.zeros_like(column(pens.id))
+    zeros, own = jnp.zeros_like(column(pens.id)), fills[0].stream
     slots = Slots(
         doc=column(pens.active),
         block=column(pens.block),
         private=zeros.astype(bool),
         pos=jnp.stack([column(pens.index), zeros, zeros], -1),
     )
-    clean = zeros.astype(jnp.float32)
-    entry = Payload(values=column(pens.id), slot=zeros, read=zeros, unit=zeros, time=clean, weight=clean)
-    return Interleaved({model.family.streams[stream].lane: slots}, {stream: entry})
+    clean, entries = zeros.astype(jnp.float32), {}
+    before = [each.after or own for each in fills]
+    for stream in sorted({own, *before}):
+        here = jnp.where(pens.at == 0, jnp.asarray([name == stream for name in before])[fill], stream == own)
+        entries[stream] = Payload(
+            values=column(jnp.where(here, pens.id, 0)),
+            slot=column(~here),  # 1 is behind the only slot: padding
+            read=zeros,
+            unit=zeros,
+            time=clean,
+            weight=clean,
+        )
+    return Interleaved({model.family.streams[own].lane: slots}, entries)
 
 
 def _stops(fills: tuple[Any, ...]) -> Int[np.ndarray, "F n"]:

@@ -12,6 +12,7 @@ All its arithmetic is in float32. Rounding has no gradient: ``straight_through``
 from collections.abc import Callable
 from typing import Protocol
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -43,6 +44,22 @@ class Quantiser(Protocol):
 
     def lookup(self, codes: Int[Array, "*n"]) -> Float[Array, "*n C"]:
         """The vectors of codes."""
+
+
+class Staged(nn.Module):
+    """A quantiser made of others, all alike. stage: builds one, which compares latents as they are."""
+
+    stage: Callable[..., nn.Module]
+
+    @property
+    def size(self) -> int:
+        """How many codes each has."""
+        return self.stage().size
+
+    @property
+    def width(self) -> int:
+        """C of latents and vectors."""
+        return self.stage().width
 
 
 @struct.dataclass

@@ -23,6 +23,8 @@ from unified_jax.codecs.quantisers.base import Quantised, Through, commit, strai
 from unified_jax.codecs.quantisers.information import information
 from unified_jax.core.types import Array, Float, Int
 
+MOST = 2**25  # distances that are held at once: 128 MiB
+
 
 class Nearest(nn.Module):
     """The nearest of ``size`` vectors of ``width`` dimensions. The file's equations define the weights.
@@ -61,8 +63,13 @@ class Nearest(nn.Module):
 
 
 def find_nearest(z: Float[Array, "*n C"], vectors: Float[Array, "V C"]) -> Int[Array, "*n"]:
-    """The codes of the vectors at the least Euclidean distance; of equal ones the first."""
-    return jnp.argmax(nearness(z, vectors), -1).reshape(z.shape[:-1]).astype(jnp.int32)
+    """The codes of the vectors at the least Euclidean distance; of equal ones the first.
+
+    Where there are many codes, few entries are compared at a time.
+    """
+    nearest = lambda z: jnp.argmax(nearness(z, vectors)[0], -1)
+    codes = jax.lax.map(nearest, z.reshape(-1, z.shape[-1]), batch_size=max(1, MOST // len(vectors)))
+    return codes.reshape(z.shape[:-1]).astype(jnp.int32)
 
 
 def nearness(z: Float[Array, "*n C"], vectors: Float[Array, "V C"]) -> Float[Array, "N V"]:

@@ -5,20 +5,16 @@
 Every depth pays its own stage's price, which for ``Nearest`` is the distance of z to the sum so far (eq. 7).
 """
 
-from collections.abc import Callable
-
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from unified_jax.codecs.quantisers.base import Quantised, Through, straight_through
+from unified_jax.codecs.quantisers.base import Quantised, Staged, Through, straight_through
 from unified_jax.core.types import Array, Float, Int
 
 
-class Residual(nn.Module):
-    """Codes [*n depth]. stage: a quantiser that compares latents as they are; built once for each depth."""
+class Residual(Staged):
+    """Codes [*n depth]. stage: built once for each depth."""
 
-    stage: Callable[..., nn.Module]
     depth: int
     through: Through = straight_through
 
@@ -29,16 +25,6 @@ class Residual(nn.Module):
     def shape(self) -> tuple[int, ...]:
         """Of the codes of one entry."""
         return (self.depth,)
-
-    @property
-    def size(self) -> int:
-        """How many codes there are at each depth."""
-        return self.stage().size
-
-    @property
-    def width(self) -> int:
-        """C of latents and vectors."""
-        return self.stage().width
 
     def __call__(self, latents: Float[Array, "*n C"]) -> Quantised:
         z = latents.astype(jnp.float32)

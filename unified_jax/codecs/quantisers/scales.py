@@ -7,28 +7,24 @@ One codebook for all scales. Shrinking averages areas, enlarging is bicubic (a =
 scale, whose side is the grid's. Each entry is charged the mean over scales of the distance of z to the sum so far.
 """
 
-from collections.abc import Callable
-
-import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from unified_jax.codecs.quantisers.base import Quantised, Through, commit, straight_through
+from unified_jax.codecs.quantisers.base import Quantised, Staged, Through, commit, straight_through
 from unified_jax.core.types import Array, Float, Int
 from unified_jax.nn.conv import Conv
 from unified_jax.nn.resample import areas, cubic
 
 
-class Scales(nn.Module):
+class Scales(Staged):
     """Codes [B N], N the sum of the squared sides, scale after scale, each in raster order.
 
-    stage: the quantiser of every scale, which compares latents as they are. sides: of the square grids, growing.
+    stage: the one quantiser of every scale. sides: of the square grids, growing.
     convs: how many convolutions phi has; a scale takes the one whose share of the scales it lies in.
     """
 
     shape = ()
 
-    stage: Callable[..., nn.Module]
     sides: tuple[int, ...]
     convs: int = 4
     blend: float = 0.5
@@ -38,16 +34,6 @@ class Scales(nn.Module):
     def setup(self):
         self.codebook = self.stage()
         self.phi = [Conv(self.width) for _ in range(self.convs)]
-
-    @property
-    def size(self) -> int:
-        """How many codes there are at each scale."""
-        return self.stage().size
-
-    @property
-    def width(self) -> int:
-        """C of latents and vectors."""
-        return self.stage().width
 
     def __call__(self, latents: Float[Array, "B h w C"]) -> Quantised:
         """Raises ValueError for a grid that is not the last scale's."""

@@ -13,16 +13,17 @@ from unified_jax.codecs.posterior import Scale
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
 from unified_jax.models.codecs.ladder import TRAINING_STEPS, conv, fixed_norm, product
-from unified_jax.models.codecs.vqgan import component
+from unified_jax.models.codecs.picture import picture_codec
 from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.conv import Conv
 from unified_jax.nn.mlp import Activation, find_activation
 from unified_jax.nn.norm import FixedNorm, RMSNorm
+from unified_jax.nn.resize_conv import Upsample
 
 RMS = partial(RMSNorm, 1e-5, use_bias=True)
 NORMS = {"rms_norm": RMS, "batch_norm": partial(FixedNorm, 1e-5)}
 DOWN = {"pixel_unshuffle": deep.FoldedConv, "conv": deep.StridedConv, "Conv": deep.StridedConv}
-UP = {"pixel_shuffle": deep.UnfoldedConv, "interpolate": deep.EnlargedConv}
+UP = {"pixel_shuffle": deep.UnfoldedConv, "interpolate": Upsample}
 # Fields younger than the published files, which have none of them.
 DEFAULTS = {"encoder_out_shortcut": True, "decoder_in_shortcut": True, "decoder_conv_act_fn": "relu"}
 
@@ -57,7 +58,7 @@ def autoencoder_dc(config: Config, *, dtype: DTypeLike) -> Component:
         scale=Scale(0.0, 1 / config["scaling_factor"]),
     )
     rules = (*way_rules(config, "encoder", "down"), *way_rules(config, "decoder", "up"))
-    return component(module, config, rules, skip=TRAINING_STEPS, stem="diffusion_pytorch_model")
+    return picture_codec(module, config, rules, skip=TRAINING_STEPS, stem="diffusion_pytorch_model")
 
 
 def _first(config: Config, way: str) -> int:
@@ -140,8 +141,9 @@ def attention_rules(name: str, path: str, *, scales: int) -> Iterator[Rule]:
     for ours, theirs in (("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("o", "to_out")):
         yield Rule(f"{name}.attn.{theirs}.weight", f"{attention}/{ours}/kernel", "o i -> i o")
     for i in range(scales):
-        for ours, theirs in (("window", "proj_in"), ("mix", "proj_out")):
-            yield from conv(f"{name}.attn.to_qkv_multiscale.{i}.{theirs}", f"{attention}/{ours}_{i}")
+        published = f"{name}.attn.to_qkv_multiscale.{i}"
+        yield from conv(f"{published}.proj_in", f"{attention}/window_{i}")
+        yield Rule(f"{published}.proj_out.weight", f"{attention}/mix_{i}/kernel", "(g d) c 1 1 -> c g d")
     yield from fixed_norm(f"{name}.attn.norm_out", f"{attention}/norm")
     yield from product(f"{name}.conv_out.conv_inverted", f"{gated}/up")
     yield from conv(f"{name}.conv_out.conv_depth", f"{gated}/conv")

@@ -6,10 +6,10 @@ from typing import Any
 
 import flax.linen as nn
 
+from unified_jax.codecs.ladder import ATTENTIVE, PLAIN
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
 from unified_jax.models.codecs.ladder import Names, decoder_rules, encoder_rules
-from unified_jax.models.codecs.vqgan import WHOLE, WITHOUT
 from unified_jax.models.published import Config
 
 NAMES = Names(
@@ -27,7 +27,12 @@ NAMES = Names(
     axes="",
 )
 # Of attention, in files older than diffusers 0.17: those of latent diffusion, and of Stable Diffusion 1 and 2.
-FORMER = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+FORMER = {
+    r"\.query\.": ".to_q.",
+    r"\.key\.": ".to_k.",
+    r"\.value\.": ".to_v.",
+    r"\.proj_attn\.": ".to_out.0.",
+}
 DOWN = {"DownEncoderBlock2D": False, "AttnDownEncoderBlock2D": True}  # whether ResBlocks are followed by attention
 UP = {"UpDecoderBlock2D": False, "AttnUpDecoderBlock2D": True}
 
@@ -36,7 +41,7 @@ def ladder(config: Config, *, norm: Callable[..., nn.Module], dtype: DTypeLike) 
     """The fields that encoder and decoder share. Raises ValueError for an activation that is not known."""
     if config["act_fn"] != "silu":
         raise ValueError(f"act_fn {config['act_fn']!r}; known is 'silu'")
-    middle = WHOLE if config["mid_block_add_attention"] else WITHOUT
+    middle = ATTENTIVE if config["mid_block_add_attention"] else PLAIN
     return dict(widths=tuple(config["block_out_channels"]), norm=norm, middle=middle, dtype=dtype)
 
 

@@ -8,9 +8,11 @@ from unified_jax.codecs.ladder import Decoder
 from unified_jax.codecs.quantisers.base import unchanged
 from unified_jax.codecs.quantisers.nearest import Nearest
 from unified_jax.core.types import DTypeLike
+from unified_jax.interop.pairs import layer
 from unified_jax.interop.rules import Rule
 from unified_jax.models.codecs.ladder import TRAINING_STEPS, Names, decoder_rules, encoder_rules, fixed_norm
-from unified_jax.models.codecs.vqgan import PREFIX, component, encoder, widths
+from unified_jax.models.codecs.picture import picture_codec
+from unified_jax.models.codecs.transformers_ladder import PREFIX, encoder, widths
 from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.causal_conv import CausalConv
 from unified_jax.nn.conv import Attention, ResBlock, SpatialNorm
@@ -57,7 +59,7 @@ def emu3_vqgan(config: Config, *, dtype: DTypeLike) -> Component:
         decoder=Decoder(widths(config), depth + 1, config["out_channels"], norm=SpatialNorm, **fields),
     )
     names = rules(levels=levels, depth=depth, times=times)
-    return component(module, config, names, skip=TRAINING_STEPS, prefix=PREFIX)
+    return picture_codec(module, config, names, skip=TRAINING_STEPS, prefix=PREFIX)
 
 
 def rules(*, levels: int, depth: int, times: int) -> Iterator[Rule]:
@@ -76,8 +78,7 @@ def rules(*, levels: int, depth: int, times: int) -> Iterator[Rule]:
 
 def causal(name: str, path: str) -> tuple[Rule, Rule]:
     """Weight and bias of a convolution over time."""
-    weight = Rule(f"{name}.conv.weight", f"{path}/kernel", "o i f h w -> f h w i o")
-    return weight, Rule(f"{name}.conv.bias", f"{path}/bias")
+    return layer(f"{name}.conv", path, "o i f h w -> f h w i o")
 
 
 def time_block(name: str, path: str) -> Iterator[Rule]:

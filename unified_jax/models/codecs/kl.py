@@ -14,7 +14,7 @@ from unified_jax.codecs.quantisers.base import unchanged
 from unified_jax.core.types import DTypeLike
 from unified_jax.models.codecs.diffusers_ladder import DOWN, FORMER, UP, attended, ladder, rules
 from unified_jax.models.codecs.ladder import product
-from unified_jax.models.codecs.vqgan import component
+from unified_jax.models.codecs.picture import picture_codec
 from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.conv import GroupNorm
 from unified_jax.nn.dense import Dense
@@ -50,7 +50,7 @@ def autoencoder_kl(config: Config, *, dtype: DTypeLike) -> Component:
         from_latents=products[config["use_post_quant_conv"]](channels),
         scale=read_scale(config),
     )
-    return component(module, config, (*PRODUCTS, *rules(config)), stem="diffusion_pytorch_model", former=FORMER)
+    return picture_codec(module, config, (*PRODUCTS, *rules(config)), stem="diffusion_pytorch_model", former=FORMER)
 
 
 def read_scale(config: Config) -> Scale:

@@ -6,6 +6,8 @@ The defaults are the names of VQGAN's own repository (CompVis/taming-transformer
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
+from unified_jax.interop import pairs
+from unified_jax.interop.pairs import layer
 from unified_jax.interop.rules import Rule
 
 TRAINING_STEPS = r".*\.num_batches_tracked"  # counted beside the statistics of a ``fixed_norm``; nothing reads them
@@ -51,23 +53,27 @@ def decoder_rules(names: Names, *, levels: int, depth: int) -> Iterator[Rule]:
         yield from conv(f"decoder.{name}.{names.larger}", f"decoder/up_{level}/conv")
 
 
+def codes() -> tuple[Rule, ...]:
+    """The rules of what stands between the ladders of a discrete codec."""
+    book = Rule("quantize.embedding.weight", "quantiser/codebook")
+    return (*product("quant_conv", "to_code"), *product("post_quant_conv", "from_code"), book)
+
+
 def conv(name: str, path: str) -> tuple[Rule, Rule]:
     """Weight and bias of a convolution."""
-    return Rule(f"{name}.weight", f"{path}/kernel", "o i h w -> h w i o"), Rule(f"{name}.bias", f"{path}/bias")
+    return layer(name, path, "o i h w -> h w i o")
 
 
 def product(name: str, path: str, *, axes: str = CONVOLVED) -> tuple[Rule, Rule]:
     """Weight and bias of a product at every place."""
-    return Rule(f"{name}.weight", f"{path}/kernel", f"o i{axes} -> i o"), Rule(f"{name}.bias", f"{path}/bias")
+    return layer(name, path, f"o i{axes} -> i o")
 
 
 def norm(name: str, path: str) -> tuple[Rule, ...]:
     """Scale and bias of a norm, whether it takes a latent or not."""
     return (
-        Rule(f"{name}.weight", f"{path}/scale"),
-        Rule(f"{name}.bias", f"{path}/bias"),
-        Rule(f"{name}.norm_layer.weight", f"{path}/norm/scale"),
-        Rule(f"{name}.norm_layer.bias", f"{path}/norm/bias"),
+        *pairs.norm(name, path),
+        *pairs.norm(f"{name}.norm_layer", f"{path}/norm"),
         *product(f"{name}.conv_y", f"{path}/scale"),
         *product(f"{name}.conv_b", f"{path}/shift"),
     )
@@ -75,8 +81,8 @@ def norm(name: str, path: str) -> tuple[Rule, ...]:
 
 def fixed_norm(name: str, path: str) -> tuple[Rule, ...]:
     """Of a norm whose statistics were measured once; a norm without them has the first two."""
-    parts = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
-    return tuple(Rule(f"{name}.{theirs}", f"{path}/{ours}") for theirs, ours in parts.items())
+    statistics = Rule(f"{name}.running_mean", f"{path}/mean"), Rule(f"{name}.running_var", f"{path}/variance")
+    return (*pairs.norm(name, path), *statistics)
 
 
 def block(name: str, path: str, names: Names) -> Iterator[Rule]:
@@ -94,8 +100,7 @@ def attention(name: str, path: str, names: Names) -> Iterator[Rule]:
     for ours, theirs in zip("qkv", qkv):
         yield Rule(f"{name}.{theirs}.weight", f"{path}/{ours}/kernel", f"(h c) d{names.axes} -> d h c")
         yield Rule(f"{name}.{theirs}.bias", f"{path}/{ours}/bias", "(h c) -> h c")
-    yield Rule(f"{name}.{out}.weight", f"{path}/o/kernel", f"d (h c){names.axes} -> h c d")
-    yield Rule(f"{name}.{out}.bias", f"{path}/o/bias")
+    yield from layer(f"{name}.{out}", f"{path}/o", f"d (h c){names.axes} -> h c d")
 
 
 def _ladder(side: str, names: Names, levels: Sequence[str], depth: int) -> Iterator[Rule]:

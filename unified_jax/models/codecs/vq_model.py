@@ -8,7 +8,8 @@ from unified_jax.codecs.quantisers.base import unchanged
 from unified_jax.codecs.quantisers.nearest import Nearest
 from unified_jax.core.types import DTypeLike
 from unified_jax.models.codecs.diffusers_ladder import DOWN, FORMER, UP, attended, ladder, rules
-from unified_jax.models.codecs.vqgan import CODES, component
+from unified_jax.models.codecs.ladder import codes
+from unified_jax.models.codecs.picture import picture_codec
 from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.conv import GroupNorm, SpatialNorm
 from unified_jax.nn.dense import Dense
@@ -44,4 +45,4 @@ def vq_model(config: Config, *, dtype: DTypeLike) -> Component:
             **shared | dict(norm=guided or group),
         ),
     )
-    return component(module, config, (*CODES, *rules(config)), stem="diffusion_pytorch_model", former=FORMER)
+    return picture_codec(module, config, (*codes(), *rules(config)), stem="diffusion_pytorch_model", former=FORMER)

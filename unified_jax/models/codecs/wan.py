@@ -26,8 +26,13 @@ def wan(config: Config, *, dtype: DTypeLike) -> Component:
     return (bridged if config.get("is_residual") else plain)(config, dtype=dtype)
 
 
+def qwen_image(config: Config, *, dtype: DTypeLike) -> Component:
+    """``AutoencoderKLQwenImage``: the networks of Wan 2.1."""
+    return plain(config, dtype=dtype)
+
+
 def plain(config: Config, *, dtype: DTypeLike) -> Component:
-    """Wan 2.1, and ``AutoencoderKLQwenImage``: every step up halves the channels."""
+    """Wan 2.1: every step up halves the channels."""
     rules = plain_rules(levels=len(config["dim_mult"]), depth=config["num_res_blocks"])
     return _component(config, rules, larger=partial(DoubleSides, 2), dtype=dtype)
 

@@ -1,5 +1,6 @@
 """Names of the published video codecs of Wan and Qwen-Image, and the parameters of our causal ladders."""
 
+from unified_jax.interop.pairs import layer
 from unified_jax.interop.rules import Rule
 
 CONV, FRAME, PRODUCT = "o i t h w -> t h w i o", "o i h w -> h w i o", "o i 1 1 1 -> i o"
@@ -31,17 +32,13 @@ def bridged_rules(*, levels: int, depth: int) -> tuple[Rule, ...]:
     return (*rules, *_ENDS)
 
 
-def _layer(name: str, path: str, form: str) -> list[Rule]:
-    return [Rule(f"{name}.weight", f"{path}/kernel", form), Rule(f"{name}.bias", f"{path}/bias")]
-
-
 def _block(name: str, path: str) -> list[Rule]:
     return [
         Rule(f"{name}.norm1.gamma", f"{path}/norm_in/scale", "c 1 1 1 -> c"),
-        *_layer(f"{name}.conv1", f"{path}/conv_in", CONV),
+        *layer(f"{name}.conv1", f"{path}/conv_in", CONV),
         Rule(f"{name}.norm2.gamma", f"{path}/norm_out/scale", "c 1 1 1 -> c"),
-        *_layer(f"{name}.conv2", f"{path}/conv_out", CONV),
-        *_layer(f"{name}.conv_shortcut", f"{path}/shortcut", PRODUCT),
+        *layer(f"{name}.conv2", f"{path}/conv_out", CONV),
+        *layer(f"{name}.conv_shortcut", f"{path}/shortcut", PRODUCT),
     ]
 
 
@@ -51,7 +48,7 @@ def _blocks(names: list[str], path: str) -> list[Rule]:
 
 def _step(name: str, path: str) -> list[Rule]:
     frame, time = f"{path}_0/frame/conv", f"{path}_1/conv"
-    return [*_layer(f"{name}.resample.1", frame, FRAME), *_layer(f"{name}.time_conv", time, CONV)]
+    return [*layer(f"{name}.resample.1", frame, FRAME), *layer(f"{name}.time_conv", time, CONV)]
 
 
 def _attention(name: str, path: str) -> list[Rule]:
@@ -60,24 +57,24 @@ def _attention(name: str, path: str) -> list[Rule]:
         Rule(f"{name}.norm.gamma", f"{path}/norm/scale", "c 1 1 -> c"),
         Rule(f"{name}.to_qkv.weight", tuple(f"{x}/kernel" for x in heads), "(three h c) d 1 1 -> three d h c"),
         Rule(f"{name}.to_qkv.bias", tuple(f"{x}/bias" for x in heads), "(three h c) -> three h c"),
-        *_layer(f"{name}.proj", f"{path}/o", "d (h c) 1 1 -> h c d"),
+        *layer(f"{name}.proj", f"{path}/o", "d (h c) 1 1 -> h c d"),
     ]
 
 
 def _ends(way: str) -> list[Rule]:
     return [
-        *_layer(f"{way}.conv_in", f"{way}/in", CONV),
+        *layer(f"{way}.conv_in", f"{way}/in", CONV),
         *_block(f"{way}.mid_block.resnets.0", f"{way}/middle_0"),
         *_attention(f"{way}.mid_block.attentions.0", f"{way}/middle_1"),
         *_block(f"{way}.mid_block.resnets.1", f"{way}/middle_2"),
         Rule(f"{way}.norm_out.gamma", f"{way}/norm/scale", "c 1 1 1 -> c"),
-        *_layer(f"{way}.conv_out", f"{way}/out", CONV),
+        *layer(f"{way}.conv_out", f"{way}/out", CONV),
     ]
 
 
 _ENDS = (
     *_ends("encoder"),
     *_ends("decoder"),
-    *_layer("quant_conv", "to_moments", PRODUCT),
-    *_layer("post_quant_conv", "from_latents", PRODUCT),
+    *layer("quant_conv", "to_moments", PRODUCT),
+    *layer("post_quant_conv", "from_latents", PRODUCT),
 )

@@ -1,22 +1,23 @@
 """A language model alone, text in and text out: what published decoders are loaded into.
 
 A published decoder is a Stack with its own fields and a table of names. Both are functions of its ``config.json`` and
-live in the family's file; this file makes a Model of them.
+live in the family's file; this file makes a Model of them, and the text side of models that see more than text.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import flax.linen as nn
+
 from unified_jax.codecs.absent import NoPictures
 from unified_jax.core.types import DTypeLike
-from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.interop.rules import Copy, Rule
 from unified_jax.models.decoders import chat
 from unified_jax.models.family import Family, without_text
 from unified_jax.models.model import Model
-from unified_jax.models.published import Published
+from unified_jax.models.published import Beside, Published
 from unified_jax.nn.embed import Tokens
 from unified_jax.nn.head import Capped, Linear, Tied
 from unified_jax.nn.stack import Stack
@@ -39,19 +40,38 @@ class Decoder:
     head_bias: bool = False
 
 
-def causal_lm(decoder: Decoder, config: Mapping[str, Any], tokenizer: ChatTokenizer, *, dtype: DTypeLike) -> Model:
-    """One stream of ids over one lane. dtype: of computation; parameters are float32."""
-    width, vocab, tied = config["hidden_size"], config["vocab_size"], config.get("tie_word_embeddings", False)
-    tokens = Tokens(vocab, width, multiplier=decoder.multiplier, dtype=dtype)
+@dataclasses.dataclass(frozen=True, eq=False)
+class TextSide:
+    """A decoder with its words: what a Model has of it. rules, skip: as in ``Published``."""
+
+    tokens: Tokens
+    head: nn.Module
+    stack: Stack
+    rules: Sequence[Rule | Copy]
+    skip: str
+
+
+def text_side(decoder: Decoder, config: Mapping[str, Any], *, tied: bool, dtype: DTypeLike) -> TextSide:
+    """tied: whether the head is the table of tokens. dtype: of computation; parameters are float32."""
+    vocab = config["vocab_size"]
+    tokens = Tokens(vocab, config["hidden_size"], multiplier=decoder.multiplier, dtype=dtype)
     head = Tied(tokens) if tied else Linear(vocab, use_bias=decoder.head_bias)
+    head = head if decoder.softcap is None else Capped(head, decoder.softcap)
     # Older files repeat a tied table under the head's name.
     skip = "|".join(filter(None, [decoder.skip, r"lm_head\.weight" if tied else ""]))
+    return TextSide(tokens, head, decoder.stack, decoder.rules, skip)
+
+
+def causal_lm(decoder: Decoder, config: Mapping[str, Any], beside: Beside, *, dtype: DTypeLike) -> Model:
+    """One stream of ids over one lane. dtype: of computation; parameters are float32."""
+    side = text_side(decoder, config, tied=config.get("tie_word_embeddings", False), dtype=dtype)
+    tokenizer = beside.tokenizer
     return Model(
         lane={"text": "main"},
-        width={"main": width},
-        embed={"text": tokens},
-        backbone=decoder.stack,
-        heads={"text": head if decoder.softcap is None else Capped(head, decoder.softcap)},
+        width={"main": config["hidden_size"]},
+        embed={"text": side.tokens},
+        backbone=side.stack,
+        heads={"text": side.head},
         dtype=dtype,
         family=Family(
             name=config["model_type"],
@@ -63,8 +83,8 @@ def causal_lm(decoder: Decoder, config: Mapping[str, Any], tokenizer: ChatTokeni
             image_size=(0, 0),
             write=chat.writer(tokenizer),
             null=without_text,
-            fills={"text": Autoregress("text", allowed=(0, vocab), stop=tokenizer.stop)},
+            fills={"text": Autoregress("text", allowed=(0, config["vocab_size"]), stop=tokenizer.stop)},
             values_of=lambda values: values,
-            published=Published(dict(config), decoder.rules, skip),
+            published=Published(dict(config), side.rules, side.skip, files=beside.files),
         ),
     )

@@ -17,7 +17,7 @@ def chameleon(config: Config, *, dtype: DTypeLike) -> Decoder:
     """The language model of ``ChameleonForConditionalGeneration``, over ids of text and codes; not its codec.
 
     The reference also forbids codes in text by setting their logits to the least float; here what may be chosen is
-    the fill's to say.
+    the fill's to say (``models/chameleon_released.py``).
     """
     norm, bias = partial(RMSNorm, config["rms_norm_eps"]), config.get("attention_bias", False)
     before, after = (None, norm) if config["swin_norm"] else (norm, None)
@@ -31,7 +31,7 @@ def chameleon(config: Config, *, dtype: DTypeLike) -> Decoder:
         out_bias=bias,
         dtype=dtype,
     )
-    return Decoder(stack, RULES, skip=r"model\.vqmodel\..*")
+    return Decoder(stack, RULES)
 
 
 RULES = (

@@ -17,6 +17,19 @@ from unified_jax.nn.mlp import GatedMlp, find_activation
 from unified_jax.nn.norm import RMSNorm
 from unified_jax.nn.stack import Stack
 
+# transformers' own, for configs that are published as differences from them.
+DEFAULTS = {
+    "vocab_size": 32_000,
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "hidden_act": "silu",
+    "max_position_embeddings": 2048,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10_000.0,
+}
+
 
 def llama(config: Config, *, dtype: DTypeLike) -> Decoder:
     """``LlamaForCausalLM``."""

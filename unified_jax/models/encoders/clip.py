@@ -1,7 +1,8 @@
 """CLIP: a vision transformer with a norm before its layers, and a causal text encoder (arXiv:2103.00020, 2.4)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,18 @@ def clip_vision(config: Config, *, dtype: DTypeLike) -> Component:
     embed = transformer.picture_embed(config, weights=cubic, use_bias=False, norm=layer_norm(), dtype=dtype)
     encoder = Encoder(embed, transformer.stack(config, dtype=dtype), norm=None, pool=Read(layer_norm(), project))
     return Component(encoder, (transformer.pixels(config),), published)
+
+
+def vision_of_clip(config: Config, *, dtype: DTypeLike) -> Component:
+    """The vision tower of a ``CLIPModel`` folder, with its projection: what is pooled are ``image_embeds``."""
+    tower = {"model_type": "clip_vision_model", **config["vision_config"]}
+    return clip_vision(_projected(tower, config, architecture="CLIPVisionModelWithProjection"), dtype=dtype)
+
+
+def text_of_clip(config: Config, *, dtype: DTypeLike) -> Component:
+    """The text encoder of a ``CLIPModel`` folder, with its projection: what is pooled are ``text_embeds``."""
+    encoder = {"model_type": "clip_text_model", **config["text_config"]}
+    return clip_text(_projected(encoder, config, architecture="CLIPTextModelWithProjection"), dtype=dtype)
 
 
 def clip_text(config: Config, *, dtype: DTypeLike) -> Component:
@@ -57,7 +70,12 @@ def _published(
         return Published(config, rules, transformer.POSITION_IDS, prefix=of), None
     both = (*under(of, rules), *dense(name, "pool/project"))
     skip = of.replace(".", r"\.") + transformer.POSITION_IDS
-    return Published(config, both, skip), Dense(config["projection_dim"], dtype=dtype)
+    return Published(config, both, skip, roots=(of, f"{name}.")), Dense(config["projection_dim"], dtype=dtype)
+
+
+def _projected(part: Mapping[str, Any], whole: Config, *, architecture: str) -> Config:
+    """One encoder's config in a folder of both, whose projections are as wide as the whole says."""
+    return Config({**part, "architectures": [architecture], "projection_dim": whole.get("projection_dim", 512)})
 
 
 def end_of_text(ids: Int[Array, "B T"], *, end: int) -> Int[Array, "B"]:

@@ -42,7 +42,9 @@ def _component(
     mlp, names = (_gated if config["use_swiglu_ffn"] else _plain)(config, dtype=dtype)
     stack = transformer.stack(config, qkv_bias=config["qkv_bias"], post_norm=scale, mlp=mlp, dtype=dtype)
     encoder = Encoder(embed, stack, norm=layer_norm(), pool=Read())
-    return Component(encoder, (transformer.pixels(config),), Published(config, (*RULES, *names)))
+    prefix = f"{config['model_type']}."  # in files of a classifier, whose head is left aside
+    published = Published(config, (*RULES, *names), skip=r"classifier\.(weight|bias)", prefix=prefix)
+    return Component(encoder, (transformer.pixels(config),), published)
 
 
 def _plain(config: Config, *, dtype: DTypeLike) -> tuple[Callable[..., nn.Module], Sequence[Rule]]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from unified_jax.core.types import DTypeLike
 from unified_jax.interop.pairs import dense, heads, norm, out
-from unified_jax.interop.rules import Rule
+from unified_jax.interop.rules import Copy, Rule
 from unified_jax.models.encoders.transformer import STACK
 from unified_jax.models.published import Component, Config, Published, with_defaults
 from unified_jax.nn.block import Block
@@ -108,6 +108,7 @@ RULES = (
     *norm(f"{LAYER}.0.layer_norm", f"{STACK}/attn_norm_main"),
     *norm(f"{LAYER}.1.layer_norm", f"{STACK}/mlp_norm_main"),
     *norm("encoder.final_layer_norm", "norm"),
+    Copy("encoder.embed_tokens.weight", of="shared.weight"),
 )
 PLAIN_MLP = (
     *dense(f"{LAYER}.1.DenseReluDense.wi", f"{STACK}/mlp_main/up"),
@@ -118,4 +119,4 @@ GATED_MLP = (
     *dense(f"{LAYER}.1.DenseReluDense.wi_1", f"{STACK}/mlp_main/up"),
     *dense(f"{LAYER}.1.DenseReluDense.wo", f"{STACK}/mlp_main/down"),
 )
-SKIP = r"encoder\.embed_tokens\.weight|decoder\..*|lm_head\.weight"  # the shared table again, and what decodes
+SKIP = r"decoder\..*|lm_head\.weight"  # what decodes

@@ -1,4 +1,6 @@
-"""Projection: every place by itself, an affine map or several (LLaVA, arXiv:2304.08485, 4.1; 1.5: arXiv:2310.03744)."""
+"""Projection: every place by itself, an affine map or several (LLaVA, arXiv:2304.08485, 4.1; 1.5: arXiv:2310.03744), or
+gated linear maps (Idefics2, arXiv:2405.02246, 3.2).
+"""
 
 from collections.abc import Callable
 
@@ -28,3 +30,17 @@ class Projection(nn.Module):
         for i, width in enumerate(self.hidden):
             x = self.activation(Dense(width, use_bias=self.use_bias, dtype=self.dtype, name=f"layer_{i}")(x))
         return Dense(self.features, use_bias=self.use_bias, dtype=self.dtype, name="out")(x)
+
+
+class GatedProjection(nn.Module):
+    """out(activation(gate(x)) * up(x)), through ``hidden`` channels, to ``features``."""
+
+    features: int
+    hidden: int
+    activation: Activation
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B T D"], *, grid: Grid) -> Float[Array, "B T F"]:
+        gate, up = (Dense(self.hidden, dtype=self.dtype, name=name)(x) for name in ("gate", "up"))
+        return Dense(self.features, dtype=self.dtype, name="out")(self.activation(gate) * up)

@@ -1,0 +1,111 @@
+"""Systems at their published sizes, by shapes alone: the same tensors as the reference class, name by name."""
+
+import math
+import re
+
+import jax
+import pytest
+import torch
+import transformers
+from words import chat_tokenizer
+
+from unified_jax.core.paths import path_name
+from unified_jax.interop.rules import Faults, bound_rules
+from unified_jax.models.pretrained import build_published, parameters
+
+EMU3_WORDS = {"<image>": 151_645, "<|extra_200|>": 151_846} | {
+    f"<|visual token {i:06}|>": 151_854 + i for i in range(32_768)
+}
+LETTERS = str.maketrans("0123456789", "ABCDEFGHIJ")
+CHAMELEON_WORDS = {"<image>": 8711} | {f"IMGIMG{str(i).translate(LETTERS)}Z": 4 + i for i in range(8192)}
+CHAMELEON_34B = dict(
+    hidden_size=8192,
+    intermediate_size=22016,
+    num_hidden_layers=48,
+    num_attention_heads=64,
+    num_key_value_heads=8,
+    swin_norm=True,
+)
+
+
+def llava(width: int, hidden: int, depth: int, heads: int) -> transformers.LlavaConfig:
+    text = dict(hidden_size=width, intermediate_size=hidden, num_hidden_layers=depth, num_attention_heads=heads)
+    return transformers.LlavaConfig(text_config=transformers.LlamaConfig(**text, vocab_size=32_064, rms_norm_eps=1e-5))
+
+
+def janus(width: int, hidden: int, depth: int, heads: int) -> transformers.JanusConfig:
+    text = dict(hidden_size=width, intermediate_size=hidden, num_hidden_layers=depth, num_attention_heads=heads)
+    return transformers.JanusConfig(
+        text_config=transformers.LlamaConfig(**text, vocab_size=102_400),
+        vision_config=transformers.JanusVisionConfig(projection_dim=width),
+        vq_config=transformers.JanusVQVAEConfig(projection_dim=width, image_token_embed_dim=width),
+        tie_word_embeddings=False,
+    )
+
+
+def as_differences(config: transformers.PreTrainedConfig) -> dict:
+    """The config as early files hold it: of the text side, only what is not its class's default."""
+    found, text = config.to_dict(), getattr(config, "text_config", None)
+    if text is not None:
+        defaults = type(text)().to_dict()
+        told = {key: value for key, value in text.to_dict().items() if defaults.get(key) != value}
+        found["text_config"] = {"model_type": text.model_type, **told}
+    return found
+
+
+# Published totals where the model card's safetensors header gives one.
+SIZES = {
+    "llava-hf/llava-1.5-7b-hf": (
+        transformers.LlavaForConditionalGeneration,
+        lambda: llava(4096, 11008, 32, 32),
+        7_063_427_072,
+    ),
+    "llava-hf/llava-1.5-13b-hf": (
+        transformers.LlavaForConditionalGeneration,
+        lambda: llava(5120, 13824, 40, 40),
+        None,
+    ),
+    "deepseek-community/Janus-Pro-1B": (
+        transformers.JanusForConditionalGeneration,
+        lambda: janus(2048, 5632, 24, 16),
+        None,
+    ),
+    "deepseek-community/Janus-Pro-7B": (
+        transformers.JanusForConditionalGeneration,
+        lambda: janus(4096, 11008, 30, 32),
+        None,
+    ),
+    "BAAI/Emu3": (
+        transformers.Emu3ForConditionalGeneration,
+        lambda: transformers.Emu3Config(vocabulary_map=EMU3_WORDS),
+        None,
+    ),
+    "facebook/chameleon-7b": (
+        transformers.ChameleonForConditionalGeneration,
+        lambda: transformers.ChameleonConfig(vocabulary_map=CHAMELEON_WORDS),
+        None,
+    ),
+    "facebook/chameleon-30b": (
+        transformers.ChameleonForConditionalGeneration,
+        lambda: transformers.ChameleonConfig(vocabulary_map=CHAMELEON_WORDS, **CHAMELEON_34B),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_tensors_are_those_of_the_reference(name):
+    reference, config, known = SIZES[name]
+    config = config()
+    with torch.device("meta"):
+        tensors = reference(config).state_dict()
+    model = build_published(as_differences(config), chat_tokenizer())
+    faults, published = Faults(), model.family.published
+    shapes = jax.eval_shape(lambda: parameters(model, jax.random.key(0)))
+    flat = {path_name(where): leaf for where, leaf in jax.tree_util.tree_leaves_with_path(shapes)}
+    bound = bound_rules(published.rules, flat, faults)
+    faults.check(name)
+    ours = {each_name: each.form.shape for each in bound for each_name in each.names.values()}
+    theirs = {published.name_today(key): tuple(x.shape) for key, x in tensors.items()}
+    assert ours == {key: shape for key, shape in theirs.items() if not re.fullmatch(published.skip, key)}
+    assert known in (None, sum(map(math.prod, ours.values())))

@@ -1,0 +1,53 @@
+"""Reader: how a system sees pictures it is given: what its processor makes of them, then a codec's values."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from unified_jax.codecs.base import Codec
+from unified_jax.data.document import Image
+from unified_jax.data.plan import Span
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reader:
+    """prepare: uint8 [H W 3] -> float32 [h w 3]. codec: that -> values, with the parameters under "codec"."""
+
+    prepare: Callable[[np.ndarray], np.ndarray]
+    codec: Codec
+
+    def read(self, pictures: Sequence[np.ndarray], params: Mapping[str, Any] | None) -> list[np.ndarray]:
+        """The values of uint8 pictures; those that are prepared to one size go through the codec together.
+
+        Raises ValueError for a picture that cannot be prepared.
+        """
+        prepared = [self.prepare(pixels) for pixels in pictures]
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for i, pixels in enumerate(prepared):
+            alike.setdefault(pixels.shape, []).append(i)
+        values: list[Any] = [None] * len(prepared)
+        for places in alike.values():
+            encoded = self.codec.encode((params or {}).get("codec", {}), np.stack([prepared[i] for i in places]))
+            for i, one in zip(places, np.asarray(encoded, self.codec.dtype)):
+                values[i] = one
+        return values
+
+
+def unprepared(pixels: np.ndarray) -> NoReturn:
+    """In place of a processor that a folder lacks. Raises ValueError."""
+    raise ValueError("the folder has no preprocessor_config.json, which says how this model sees a picture")
+
+
+def entries(image: Image, *, grid: tuple[int, int]) -> Span:
+    """A given picture's values [rows columns P] as entries of the stream "vision", in reading order.
+
+    They attend like words, but no part of a picture is run without the rest. Raises ValueError for one to be drawn or
+    of another grid.
+    """
+    if image.values is None or image.target:
+        raise ValueError("this model reads pictures and draws none: give the document no picture as a target")
+    if image.values.shape[:2] != grid:
+        raise ValueError(f"pictures are {grid[0]} x {grid[1]} patches here, found {image.values.shape[:2]}")
+    return Span((("vision", image.values.reshape(grid[0] * grid[1], -1)),), learn=False, grid=grid)
