@@ -14,8 +14,8 @@ from unified_jax.codecs.network import LatentCodec
 from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.models import script
-from unified_jax.models.pretrained import build_component, parameters
 from unified_jax.models.pictured import at_once
+from unified_jax.models.pretrained import build_component, parameters
 from unified_jax.models.transfusion import transfusion
 from unified_jax.sampling.generate import generate
 
