@@ -9,8 +9,8 @@ with 95% intervals: captions 0.23 [0.16, 0.33], answers 0.71 [0.66, 0.77], drawi
 0.01]. What it draws are clean scenes in the right place whose shape or colour is wrong: it is a fraction of the way.
 The demo's continuous patches are learned in these minutes; 64 codes a picture, in place of 9 patches, are not.
 
-Body, optimizer and tasks are those of configs/demo.py, so that the two compare. The codec has the sizes of configs/tokenizer/shapes.py
-and the parameters that its run left in ``codec.workdir``, which stay as they are.
+Body, optimizer and tasks are those of configs/demo.py, so that the two compare. The codec has the sizes of
+configs/tokenizer/shapes.py and the parameters that its run left in ``codec.workdir``, which stay as they are.
 """
 
 from pathlib import Path
