@@ -22,6 +22,7 @@ SYSTEMS = {
     "chameleon": "unified_jax.models.chameleon_released.chameleon",
     "emu3": "unified_jax.models.emu3.emu3",
     "janus": "unified_jax.models.janus.janus",
+    "llamagen": "unified_jax.models.llamagen.llamagen",
     "llava": "unified_jax.models.llava.llava",
 }
 
