@@ -7,6 +7,7 @@ takes the place of ours.
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,17 +57,19 @@ class Steps:
         self.logits, self.noise = [], noise
 
     def choose(self, keys: jax.Array, logits: jax.Array, **options: Any) -> jax.Array:
-        ids, numbers = CHOOSE(keys, logits, **options), [options[name] for name in ("temperature", "top_k", "top_p")]
-        like = jax.ShapeDtypeStruct(ids.shape, jnp.int32)
-        return io_callback(self._note, like, ids, logits, *numbers, ordered=True)
+        like = jax.ShapeDtypeStruct(logits.shape, jnp.float32), jax.ShapeDtypeStruct((), bool)
+        noise, drawn = io_callback(self._note, like, logits, ordered=True)
+        warm = logits / jnp.maximum(options["temperature"], 1e-4)[:, None]
+        kept = keep_top_p(keep_top_k(warm, options["top_k"]), options["top_p"])
+        ids = jnp.argmax(kept + noise, -1).astype(jnp.int32)
+        return jnp.where(drawn, ids, CHOOSE(keys, logits, **options))
 
-    def _note(self, ids, logits, temperature, top_k, top_p) -> np.ndarray:
+    def _note(self, logits: Any) -> tuple[np.ndarray, np.bool_]:
         self.logits.append(np.asarray(logits))
         if self.noise is None:
-            return np.asarray(ids)
-        kept = keep_top_p(keep_top_k(logits / temperature[:, None], top_k), top_p)
-        noise = np.repeat(self.noise[len(self.logits) - 1], 2, axis=0)  # a request has two rows
-        return np.asarray(jnp.argmax(kept + noise, -1), np.int32)
+            return np.zeros(logits.shape, np.float32), np.bool_(False)
+        noise = self.noise[len(self.logits) - 1]
+        return np.repeat(noise, 2, axis=0).astype(np.float32), np.bool_(True)  # a request has two rows
 
 
 CHOOSE = write.choose
@@ -74,12 +77,13 @@ CHOOSE = write.choose
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """One decoder with its tokenizer, and an engine that tells its steps."""
+    """One decoder with its tokenizer. predict: logits of all codes, compiled once. engine: one that tells its steps."""
 
     kind: str
     folder: Any
     model: Any
     params: Any
+    predict: Callable
     engine: Engine
     steps: Steps
 
@@ -95,11 +99,7 @@ class Loaded:
         document = Document([condition, Image(target=True, values=codes.reshape(side, side))], info)
         spans, streams = self.model.family.write(document), self.model.family.streams
         seq = pack([[spans]], streams, Layout({"main": count(spans)}, {"condition": 120, "image": len(codes)}))
-        return np.asarray(_predict(self.model, self.params, seq))[0]
-
-
-def _predict(model: Any, params: Any, seq: Any) -> Any:
-    return model.apply({"params": params}, seq, method="predict")["image"]
+        return np.asarray(self.predict(self.params, seq))[0]
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +116,11 @@ def loaded(request, tmp_path_factory) -> Loaded:
     for name in ("vq.pt", f"{kind}.pt"):
         shutil.copy(DATA / name, folder)
     model, params = uj.from_pretrained(folder)
+    predict = jax.jit(lambda params, seq: model.apply({"params": params}, seq, method="predict")["image"])
     steps, engine = Steps(), Engine(model, params, rows=4, capacity=192, chunks=(128,))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(write, "choose", steps.choose)
-        yield Loaded(kind, folder, model, params, engine, steps)
+        yield Loaded(kind, folder, model, params, predict, engine, steps)
 
 
 def conditions(kind: str, reference: dict[str, np.ndarray], *, mask: bool = True) -> list[Text]:
@@ -232,7 +233,10 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(loaded, reference):
         loaded.draw([wrong])
     right = conditions(loaded.kind, reference)[0]
     with pytest.raises(ValueError, match="one picture after one text"):
-        uj.generate(loaded.model, loaded.params, [right, right, Image(target=True)])
+        loaded.model.family.write(Document([right, right, Image(target=True)]))
+    both = read_json(loaded.folder / "config.json") | {"c2i": {}, "t2i": {}}
+    with pytest.raises(ValueError, match="describes one decoder, 'c2i' or 't2i'; found c2i and t2i"):
+        build_published(both, ChatTokenizer(None))
 
 
 def test_published_sizes_have_the_published_number_of_parameters():

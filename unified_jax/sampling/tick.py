@@ -48,7 +48,7 @@ def write_ids(
     streams = model.family.streams
     lead, steering, null = spread(_lead), spread(lambda job, row: job.fill.picture, 0), spread(_null)
     pens = Pens(
-        id=spread(lambda job, row: job.ids[-1] if job.ids else _before(job, row, None), 0),
+        id=spread(lambda job, row: job.ids[-1] if job.ids else _before(job, row, stream=None), 0),
         before={
             name: spread(partial(_before, stream=name), np.zeros(streams[name].shape, streams[name].dtype))
             for name in sorted({fill.after for fill in fills} - {None})
@@ -142,8 +142,8 @@ def _lead(job: Job, row: Row) -> int:
     return job.rows[0].number
 
 
-def _before(job: Job, row: Row, stream: str | None) -> Any:
-    """The entry before the blank, where the fill has to run it and it is of this stream (None: the fill's own)."""
+def _before(job: Job, row: Row, *, stream: str | None) -> Any:
+    """The entry before a blank that nothing has been written in, where it is of this stream (None: the fill's own)."""
     return 0 if job.ids or job.fill.after != stream else row.lead[0].parts[0][1][-1]
 
 
