@@ -5,8 +5,8 @@
 
 What stands before the picture is not rotated but silenced (``nn/raster_rope.py``). A class is a text that is its
 number, ``Text("207")``. A caption is a text with what FLAN-T5 XL made of it, eos included (``encoders/t5.py``; the
-repository lowers and cleans captions before): ``Text(caption, values=features)``, [n caption_dim], n up to 120. The null
-class is the one behind the last; the null caption has learned features in as many places.
+repository lowers and cleans captions before): ``Text(caption, values=features)``, [n caption_dim], n up to 120. The
+null class is the one behind the last; the null caption has learned features in as many places.
 
 The folder (github.com/FoundationVision/LlamaGen publishes single files; they are to be called so):
 
