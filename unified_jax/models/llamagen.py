@@ -20,7 +20,7 @@ settings are guidance_scale 4 and top_k 2000 for classes, 7.5 and 1000 for capti
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -68,7 +68,7 @@ UNREAD = "unread"  # among a document's facts: its condition is the null one
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Condition:
-    """What stands before the picture. length: its slots. spans: of a text, None for the null condition's."""
+    """What stands before the picture. length: its slots. spans: of a text, or with null=True of none in its place."""
 
     length: int
     stream: Stream
@@ -184,8 +184,7 @@ def _family(config: Config, beside: Beside, *, kind: str, condition: Condition, 
 
 def _write(document: Document, *, condition: Condition, side: int) -> list[Span]:
     """Raises ValueError for anything but a condition and a picture to draw after it."""
-    kinds: Sequence[tuple[type, bool]] = [(type(part), part.target) for part in document]
-    if kinds != [(Text, False), (Image, True)]:
+    if [(type(part), part.target) for part in document] != [(Text, False), (Image, True)]:
         raise ValueError("this model draws one picture after one text: give it a Text and then Image(target=True)")
     text, image = document
     given = condition.spans(text, null=bool(document.info.get(UNREAD)))
