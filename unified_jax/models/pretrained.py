@@ -154,7 +154,9 @@ def from_pretrained(
         return component, read_part(folder.open_folder(path), component.published, place(component.shapes()))
     if kind_of(config) in COMPONENTS:
         component = build_component(config, dtype=dtype)
-        return component, read_published(folder.open_folder(path), component.published, place(component.shapes()))
+        published = component.published
+        checkpoint = folder.open_folder(path, stems=published.stems)
+        return component, read_published(checkpoint, published, place(component.shapes()))
     if config.get("arguments") is None:
         _check_model(path, config)
         model = build_published(config, read_beside(path, config), dtype=dtype, **computation)

@@ -68,6 +68,7 @@ COMPONENTS = {
     "siglip_vision_model": "unified_jax.models.encoders.siglip.siglip_vision",
     "t5": "unified_jax.models.encoders.t5.t5",
     "umt5": "unified_jax.models.encoders.t5.umt5",
+    "var_vae": "unified_jax.models.codecs.var.var_vae",
     "VQModel": "unified_jax.models.codecs.vq_model.vq_model",
 }
 
