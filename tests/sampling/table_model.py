@@ -74,6 +74,8 @@ def brushes(rows: int, *, steps: int, seed: int = 0, **fields) -> Brushes:
         temperature=each(1.0),
         scale=each(1.0),
         null=own,
+        image_scale=each(1.0),
+        blind=own,
         lead=own,
     )
     return Brushes(**{**usual, **fields})

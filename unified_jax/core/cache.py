@@ -55,13 +55,14 @@ def take(cache: Cache, rows: Int[Array, "b"]) -> Cache:
 def commit(cache: Cache, kv: tuple[Array, Array], slots: Slots, *, rows: Int[Array, "b"] | None = None) -> Cache:
     """Appends one output's keys, values and slots to each row, or to those named in ``rows``.
 
-    A row grows up to its last occupied new slot; empty ones behind it are overwritten next time. Rows beyond the last
-    and slots beyond the capacity are dropped: callers see to the capacity, but padding may stick out.
+    A row grows by its occupied new slots; empty ones, at the end or between lanes, take no room. Rows beyond the last
+    and slots beyond the capacity are dropped: callers see to the capacity.
     """
-    batch, count = slots.doc.shape
+    batch, _ = slots.doc.shape
     rows = jnp.arange(batch) if rows is None else rows
     start = jnp.take(cache.length, rows, mode="clip")
-    row, at = rows[:, None], start[:, None] + jnp.arange(count)
+    taken = slots.doc > 0
+    row, at = rows[:, None], jnp.where(taken, start[:, None] + jnp.cumsum(taken, 1) - 1, cache.capacity)
 
     # A scatter of single slots is done in place; vmap(dynamic_update_slice) copies the whole cache on CPU.
     def put_kv(old, new):
@@ -70,11 +71,10 @@ def commit(cache: Cache, kv: tuple[Array, Array], slots: Slots, *, rows: Int[Arr
     def put(old, new):
         return old.at[row, at].set(new.astype(old.dtype), mode="drop")
 
-    used = jnp.max(jnp.where(slots.doc > 0, jnp.arange(1, count + 1), 0), axis=1)
     return cache.replace(
         kv=jax.tree.map(put_kv, cache.kv, cache.storage.encode(kv)),
         slots=jax.tree.map(put, cache.slots, slots),
-        length=cache.length.at[rows].add(used.astype(jnp.int32), mode="drop"),
+        length=cache.length.at[rows].add(taken.sum(1, dtype=jnp.int32), mode="drop"),
     )
 
 

@@ -35,13 +35,13 @@ class Image:
     """A picture.
 
     pixels: uint8 [height width 3], sRGB; None where ``generate`` is to draw it.
-    values: what the family's codec made of the pixels (patches, latents or codes, [rows columns ...]); set by
-      ``encode``, so that a document is encoded once however often it is packed.
+    values: what the family's codec made of the pixels (patches, latents or codes, [rows columns ...]), or each of its
+      readers where it has several; set by ``encode``, so that a document is encoded once however often it is packed.
     """
 
     pixels: np.ndarray | None = None
     target: bool = False
-    values: np.ndarray | None = None
+    values: np.ndarray | tuple[np.ndarray, ...] | None = None
 
     def blank(self) -> "Image":
         return dataclasses.replace(self, pixels=None, values=None)

@@ -86,6 +86,19 @@ def whole_blocks(height: int, width: int, *, block: int, least: int, most: int) 
     return sides[0], sides[1]
 
 
+def whole_steps(height: int, width: int, *, step: int, least: int, most: int, pixels: int) -> tuple[int, int]:
+    """Both sides multiples of ``step``, the longer at most ``most``, or else the shorter at least ``least``, and no
+    more than ``pixels`` in all (github.com/ByteDance-Seed/Bagel, ``data/transforms.py``).
+    """
+    scaled = lambda scale: [max(step, round(round(side * scale) / step) * step) for side in sides]
+    sides = [height, width]
+    sides = scaled(max(min(most / max(sides), 1.0), least / min(sides)))
+    for bound, found in ((pixels, math.prod), (most, max)):
+        if found(sides) > bound:
+            sides = scaled(bound / found(sides))
+    return sides[0], sides[1]
+
+
 def most_patches(count: int, patch: int) -> Size:
     """The largest size of at most ``count`` patches, each side a multiple of ``patch``, the shape nearly kept."""
     return partial(_most_patches, count=count, patch=patch)

@@ -15,7 +15,8 @@ class Span:
       block at one sequence index, each entry predicted from itself.
     private: a noised copy that only its own block sees. A full one takes no sequence index, so a clean copy that
       follows stands where the noised one stood.
-    learn: whether entries carry loss. grid: (rows, columns) of the part that is a picture.
+    learn: whether entries carry loss; the name of a stream where only its entries do.
+    grid: (rows, columns) of the part that is a picture.
     blocks: how many entries each block of a full span of one stream has, where it is several, of which later ones see
       earlier ones; () for one block. Each is a square of places, and has a sequence index of its own.
     fill: when generating, how to produce this span; its values are then placeholders. None: the span is given.
@@ -24,7 +25,7 @@ class Span:
     parts: tuple[tuple[str, np.ndarray], ...]
     attend: Literal["causal", "full"] = "causal"
     private: bool = False
-    learn: bool = True
+    learn: bool | str = True
     grid: tuple[int, int] | None = None
     blocks: tuple[int, ...] = ()
     fill: Any = None

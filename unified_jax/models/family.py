@@ -14,7 +14,7 @@ from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.models.published import Published
-from unified_jax.models.reader import Reader
+from unified_jax.models.reader import Reader, Readers
 from unified_jax.sampling.fill import Fill
 
 
@@ -23,11 +23,12 @@ class Family:
     """Everything about a system that is not a parameter.
 
     name, arguments: the family function and the plain values it was called with, so that a checkpoint can rebuild it.
-    write: a document whose images carry values -> spans. null: the same document without its condition, for guidance.
+    write: a document whose images carry values -> spans. null: the same document without its condition, for guidance;
+      blind: without its given pictures, for guidance by them; None where a family has none such.
     fills: how a blank span is produced, by the name in ``Span.fill``: "text" or "image".
     codec: pixels <-> values; its parameters, if any, are ``params["codec"]``. reader: of given pictures, where the
       system sees those otherwise than it draws; None for the codec.
-    values_of: what a picture's fill produced, [n ...], -> the codec's values [h w ...].
+    values_of: what a picture's fill produced, [n ...], -> the codec's values [h w ...], where its span has no grid.
     image_size: (height, width) of the pictures it draws, and of the largest it reads. smallest: the least layout the
       model runs on. published: where weights come from another project, how it writes them.
     """
@@ -43,8 +44,9 @@ class Family:
     null: Callable[[Document], Document]
     fills: Mapping[str, Fill]
     values_of: Callable[[np.ndarray], np.ndarray]
+    blind: Callable[[Document], Document] | None = None
     published: Published | None = None
-    reader: Reader | None = None
+    reader: Reader | Readers | None = None
 
     def plan(self, document: Sequence[Part], params: Mapping[str, Any] | None = None) -> list[Span]:
         """Spans of one document. params: needed only where the codec has weights."""
@@ -56,7 +58,7 @@ class Family:
         Raises ValueError for a picture that ``check`` refuses.
         """
         drawn = Reader(self._prepare, self.codec)
-        waiting: dict[Reader, list[tuple[int, int]]] = {}
+        waiting: dict[Reader | Readers, list[tuple[int, int]]] = {}
         for i, document in enumerate(documents):
             for j, part in enumerate(document):
                 if isinstance(part, Image) and part.pixels is not None and part.values is None:
@@ -93,9 +95,9 @@ class Family:
         """Generated ids [n] -> the part they mean."""
         return Text(self.tokenizer.decode(ids), target=True, values=ids)
 
-    def image(self, values: np.ndarray, params: Mapping[str, Any]) -> Image:
-        """What a picture's fill produced, [n ...], -> the picture."""
-        values = self.values_of(values)
+    def image(self, values: np.ndarray, params: Mapping[str, Any], *, grid: tuple[int, int] | None = None) -> Image:
+        """What a picture's fill produced, [n ...], -> the picture. grid: of its span, where that has one."""
+        values = self.values_of(values) if grid is None else values.reshape(*grid, *values.shape[1:])
         pixels = self.codec.decode(params.get("codec", {}), values[None])[0]
         return Image(to_uint8(pixels), target=True, values=values)
 

@@ -4,6 +4,7 @@ config.json, *.safetensors                            what the network is, and i
 tokenizer.json, tokenizer_config.json, ...            its words
 preprocessor_config.json or processor_config.json     what becomes of a picture before it is seen
 generation_config.json                                which ids end a text
+llm_config.json, vit_config.json                      its parts (BAGEL)
 """
 
 import dataclasses
@@ -20,7 +21,13 @@ from unified_jax.interop.checkpoint import Checkpoint
 from unified_jax.models.published import Beside, Published
 from unified_jax.models.tables import kind_of
 
-FILES = ("generation_config.json", "preprocessor_config.json", "processor_config.json")
+FILES = (
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "llm_config.json",
+    "vit_config.json",
+)
 
 
 def read_config(path: Path) -> dict[str, Any]:

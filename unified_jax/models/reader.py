@@ -35,6 +35,17 @@ class Reader:
         return values
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Readers:
+    """Several ways to see one picture: its values are what each of them makes of it."""
+
+    ways: Sequence[Reader]
+
+    def read(self, pictures: Sequence[np.ndarray], params: Mapping[str, Any] | None) -> list[tuple[np.ndarray, ...]]:
+        """As of ``Reader``."""
+        return list(zip(*(way.read(pictures, params) for way in self.ways)))
+
+
 def unprepared(pixels: np.ndarray) -> NoReturn:
     """In place of a processor that a folder lacks. Raises ValueError."""
     raise ValueError("the folder has no preprocessor_config.json, which says how this model sees a picture")

@@ -19,6 +19,7 @@ FAMILIES = {
 
 # Published systems that read or draw pictures, by model_type.
 SYSTEMS = {
+    "bagel": "unified_jax.models.bagel.bagel",
     "chameleon": "unified_jax.models.chameleon_released.chameleon",
     "emu3": "unified_jax.models.emu3.emu3",
     "janus": "unified_jax.models.janus.janus",

@@ -49,11 +49,14 @@ class Tokens(nn.Module):
 class Latents(nn.Module):
     """Patches or latents with a noise level: in(values) + position(row, column) + time.
 
-    grid: (rows, columns) of the largest picture; a learned table over it tells the patches apart.
+    grid: (rows, columns) of the largest picture; a learned table over it tells the patches apart. frequencies, scale:
+    of the time (``sincos``).
     """
 
     width: int
     grid: tuple[int, int]
+    frequencies: int = 64
+    scale: float = 1000.0
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -61,6 +64,7 @@ class Latents(nn.Module):
         x = Dense(self.width, use_bias=True, dtype=self.dtype, name="in")(payload.values)
         # As large as a patch of unit noise, which would drown it otherwise.
         place = self.param("place", nn.initializers.normal(1.0), (*self.grid, self.width), jnp.float32)
-        t = Dense(self.width, use_bias=True, name="time_in")(sincos(payload.time, 128))
+        waves = sincos(payload.time, 2 * self.frequencies, scale=self.scale)
+        t = Dense(self.width, use_bias=True, name="time_in")(waves)
         t = Dense(self.width, use_bias=True, name="time_out")(jax.nn.silu(t))
         return x + (place[pos[..., 1], pos[..., 2]] + t).astype(self.dtype)

@@ -26,7 +26,8 @@ class Brushes:
     """How every row draws, [B] each.
 
     key: of the blank; the noise comes from it. steps, shift: of its times. temperature: of the choice of ids. scale,
-    null: as in ``guide``. lead: the row whose output this one takes: itself, or for a null row the conditioned one.
+    null: as in ``guide``. image_scale, blind: as in ``ClassifierFree``. lead: the row whose output this one takes:
+    itself, or for a row without its condition the conditioned one.
     """
 
     key: Leaf
@@ -35,6 +36,8 @@ class Brushes:
     temperature: Leaf
     scale: Leaf
     null: Leaf
+    image_scale: Leaf
+    blind: Leaf
     lead: Leaf
 
     def keys(self, i: Int[Array, ""] | int) -> Key[Array, "B"]:
@@ -63,7 +66,8 @@ def draw(
         entries = jax.tree.map(lambda scale: jnp.broadcast_to(scale[:, None], payload.time.shape), point)
         shown = blank.put(fill.stream, values=x, time=entries.t, until=entries.until)
         predictions, *_ = extend(model, params, seq=shown, cache=cache)
-        output = fill.guidance(predictions[fill.stream], brushes.scale, null=brushes.null, t=point.t)
+        pictures = dict(image_scale=brushes.image_scale, blind=brushes.blind)
+        output = fill.guidance(predictions[fill.stream], brushes.scale, null=brushes.null, t=point.t, **pictures)
         return output[brushes.lead]
 
     t = timetable(brushes.steps, brushes.shift, most=most)

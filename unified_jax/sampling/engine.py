@@ -39,8 +39,8 @@ class Engine:
     """Serves requests; keeps its cache, and so its compiled programs, between calls.
 
     model: anything with ``__call__(seq, cache)``, ``read``, ``apart`` and a ``family``. rows: of the cache; a request
-      takes one, or two where it is guided. capacity: slots of a row; None lets the cache grow in powers of two,
-      compiling anew.
+      takes one, two where it is guided, or three where by its pictures too. capacity: slots of a row; None lets the
+      cache grow in powers of two, compiling anew.
     chunks: sizes of prefill, ascending. storage: how keys and values are kept. mesh: where the cache lives, if the
       parameters are sharded.
     """
@@ -84,7 +84,9 @@ class Engine:
         jobs = [Job(i, request, self._model.family, self._params) for i, request in enumerate(requests)]
         for job in jobs:
             if len(job.rows) > self._rows:
-                raise ValueError(f"request {job.index} is guided and takes 2 rows, the engine has {self._rows}")
+                raise ValueError(
+                    f"request {job.index} is guided and takes {len(job.rows)} rows, the engine has {self._rows}"
+                )
         self._reserve(jobs)
         waiting, serving, free = deque(jobs), [], list(range(self._rows))
         while waiting or serving:

@@ -30,6 +30,7 @@ class Settings:
     """How a request wants its blanks filled. Requests with different settings share compiled programs.
 
     steps, shift: solver intervals and time shift of pictures. guidance_scale: 1 uses no null prompt.
+    image_guidance_scale: of the given pictures, where a family guides by them apart from the text; 1 for not at all.
     temperature, top_k, top_p: how text ids are chosen; temperature 0 is greedy. image_temperature: the same for
     pictures made of codes. max_tokens: most ids of one text, or of all texts of an ``Answer``. max_images: most
     pictures of an ``Answer``. stop: a text, and with it an ``Answer``, ends before the first of these strings.
@@ -38,6 +39,7 @@ class Settings:
     steps: int = 25
     shift: float = 1.0
     guidance_scale: float = 1.0
+    image_guidance_scale: float = 1.0
     temperature: float = 0.0
     top_k: int | None = None
     top_p: float | None = None
@@ -50,7 +52,7 @@ class Settings:
         for name in ("steps", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, found {getattr(self, name)}")
-        for name in ("temperature", "image_temperature", "guidance_scale", "max_images"):
+        for name in ("temperature", "image_temperature", "guidance_scale", "image_guidance_scale", "max_images"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
         check(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
@@ -59,7 +61,14 @@ class Settings:
 
     @property
     def guided(self) -> bool:
-        return self.guidance_scale != 1.0
+        return self.rows > 1
+
+    @property
+    def rows(self) -> int:
+        """Versions of a document that run side by side: itself, the null prompt, and without its pictures."""
+        if self.image_guidance_scale != 1.0:
+            return 3
+        return 1 if self.guidance_scale == 1.0 else 2
 
 
 @dataclasses.dataclass(frozen=True)

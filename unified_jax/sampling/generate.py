@@ -47,5 +47,5 @@ def generate_batch(
     if not requests:
         return []
     # A power of two keeps the number of compiled sizes small.
-    rows = power_of_two(min(len(requests), batch_size)) * (2 if chosen.guided else 1)
+    rows = power_of_two(min(len(requests), batch_size)) * chosen.rows
     return Engine(model, params, rows=rows).generate(requests, on_part=on_part)

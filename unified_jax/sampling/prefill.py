@@ -73,8 +73,7 @@ def pack_chunk(
 
 def used(seq: Interleaved) -> Int[np.ndarray, "B"]:
     """By how many slots committing ``seq`` makes each row longer (``core.cache.commit``)."""
-    doc = np.concatenate([seq.lanes[name].doc for name in sorted(seq.lanes)], 1)
-    return np.max(np.where(doc > 0, np.arange(1, doc.shape[1] + 1), 0), axis=1)
+    return sum(np.sum(slots.doc > 0, axis=1) for slots in seq.lanes.values())
 
 
 def power_of_two(n: int) -> int:

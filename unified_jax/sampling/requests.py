@@ -59,7 +59,8 @@ class Job:
 
     An ``Answer`` keeps its place in the document, behind what it has brought so far, until it ends.
 
-    index: of the request. rows: the conditioned version first, then the null one if guided. fill: of the blank at hand.
+    index: of the request. rows: the conditioned version first, then the null one if guided, then the one without its
+    pictures if guided by them. fill: of the blank at hand.
     room: slots that it may take. key: what it draws from. ids: those of the blank so far. transcript: what they say;
     None in a picture. waited: ticks in a row that served others.
     """
@@ -67,8 +68,10 @@ class Job:
     def __init__(self, index: int, request: Request, family: Any, params: Any):
         self.index, self.settings = index, request.settings
         self.document = family.encode([check_prompt(request.document)], params)[0]
-        self.rows = [Row(), Row()] if request.settings.guided else [Row()]
+        self.rows = [Row() for _ in range(request.settings.rows)]
         self._family, self._params, self._keys = family, params, request.rng
+        if len(self.rows) > 2 and family.blind is None:
+            raise ValueError(f"{family.name} is not guided by pictures: leave image_guidance_scale at 1")
         self._answering: Answering | None = None
         self.waited = 0
         self._open()
@@ -90,10 +93,8 @@ class Job:
             self._answering = self._answering or Answering(most, self.settings.max_images)
             blank, most = self._answering.blank, self._answering.tokens
         shown = Document([*given, blank], self.document.info)
-        plans = [
-            without_noised(self._family.write(version))
-            for version in (shown, self._family.null(shown))[: len(self.rows)]
-        ]
+        versions = (lambda document: document, self._family.null, self._family.blind)[: len(self.rows)]
+        plans = [without_noised(self._family.write(version(shown))) for version in versions]
         self.fill, self.ids = self._family.fills[plans[0][-1].fill], []
         self.room = self.fill.room(most)
         for row, plan in zip(self.rows, plans):
@@ -112,7 +113,7 @@ class Job:
         Returns the finished picture, or of a text what ``news`` has not told yet.
         """
         if self.transcript is None:
-            made = new = self._family.image(values, self._params)
+            made = new = self._family.image(values, self._params, grid=self.rows[0].blank.grid)
         else:
             made = self._family.text(values)
             made = made if text is None else dataclasses.replace(made, text=text)

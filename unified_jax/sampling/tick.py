@@ -5,6 +5,7 @@ job in the group stay inactive.
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from unified_jax.core.cache import Cache
 from unified_jax.data.document import Part
 from unified_jax.data.pack import Layout, pack
-from unified_jax.data.plan import Cursor, count, sizes
+from unified_jax.data.plan import Cursor, sizes
 from unified_jax.sampling.choose import ALL
 from unified_jax.sampling.draw import STEPS, Brushes, draw
 from unified_jax.sampling.fill import Autoregress, Integrate, InTurn, NextScale, Refine
@@ -99,7 +100,9 @@ def draw_pictures(
         for row in job.rows:
             blanks[row.number], cursors[row.number] = [*row.lead, row.blank], row.cursor
     spans = blanks[jobs[0].rows[0].number]
-    layout = Layout({streams[fill.stream].lane: count(spans)}, sizes(spans))
+    room, lanes = sizes(spans), Counter()
+    for stream, n in room.items():
+        lanes[streams[stream].lane] += n
     brushes = Brushes(
         key=spread.keys(),
         steps=spread(lambda job, row: job.settings.steps, 1),
@@ -107,10 +110,12 @@ def draw_pictures(
         temperature=spread(lambda job, row: job.settings.image_temperature, 1.0),
         scale=spread(lambda job, row: job.settings.guidance_scale, 1.0),
         null=spread(_null),
+        image_scale=spread(lambda job, row: job.settings.image_guidance_scale, 1.0),
+        blind=spread(_blind),
         lead=spread(_lead),
     )
     most = STEPS * power_of_two(-(-int(brushes.steps.max()) // STEPS))
-    blank = pack([[spans] for spans in blanks], streams, layout, cursors=cursors)
+    blank = pack([[spans] for spans in blanks], streams, Layout(lanes, room), cursors=cursors)
     values = np.asarray(loop(model, params, fill=fill, cache=cache, blank=blank, brushes=brushes, most=most))
     return [Result(job, values[job.rows[0].number]) for job in jobs], cache
 
@@ -148,7 +153,11 @@ def _before(job: Job, row: Row, *, stream: str | None) -> Any:
 
 
 def _null(job: Job, row: Row) -> int:
-    return job.rows[-1].number
+    return job.rows[min(1, len(job.rows) - 1)].number
+
+
+def _blind(job: Job, row: Row) -> int:
+    return job.rows[2].number if len(job.rows) > 2 else row.number
 
 
 def _temperature(job: Job, row: Row) -> float:

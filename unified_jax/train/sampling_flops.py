@@ -2,7 +2,7 @@
 
     FLOPs = forward(what is given, once) + forward(what the fill runs, as often as it runs it)
 
-Both versions of a guided document count. A codec does not: how often a convolution is applied cannot be told from its
+All versions of a guided document count. A codec does not: how often a convolution is applied cannot be told from its
 kernel. Nor do slots that stand idle while other rows of a batch work.
 """
 
@@ -18,8 +18,8 @@ from unified_jax.train.flops import train_flops
 def sampling_flops(model: Any, params: Any, document: Document, settings: Settings) -> float:
     """Of the blank picture that comes first in ``document``, whose given parts are encoded. params: shapes suffice."""
     family, total = model.family, 0.0
-    for version in (document, family.null(document))[: 1 + settings.guided]:
-        *given, blank = without_noised(family.write(version))
+    for version in (lambda document: document, family.null, family.blind)[: settings.rows]:
+        *given, blank = without_noised(family.write(version(document)))
         fill = family.fills[blank.fill]
         before = count(given) - fill.lead  # what the fill runs itself is part of its work
         work = fill.work(blank.sizes()[fill.stream], settings)

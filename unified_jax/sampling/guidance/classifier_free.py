@@ -45,6 +45,11 @@ def two_conditions(
     return towards(neither, image_only, image_scale) + over(text_scale, both) * (both - image_only)
 
 
+def unchanged(guided: Array, conditioned: Array) -> Array:
+    """No correction."""
+    return guided
+
+
 def nested(
     both: Float[Array, "B ..."],
     without_text: Float[Array, "B ..."],
@@ -52,7 +57,7 @@ def nested(
     without_image: Float[Array, "B ..."],
     text_scale: Float[Array, "B"] | float,
     image_scale: Float[Array, "B"] | float,
-    correct_text: Correction = lambda guided, conditioned: guided,
+    correct_text: Correction = unchanged,
 ) -> Float[Array, "B ..."]:
     """Guided by the text first, then by the picture (github.com/bytedance-seed/BAGEL, ``modeling/bagel/bagel.py``).
 
@@ -75,17 +80,36 @@ class ClassifierFree:
     """How a drawn picture is guided at every step.
 
     interval: times (low, high] at which it is. correct: of the guided output, by the conditioned one: one of
-    ``guidance.correct``.
+    ``guidance.correct``. correct_text: the same of what the text alone has guided, before the given pictures do.
     """
 
     interval: tuple[float, float] = (0.0, 1.0)
     correct: Correction | None = None
+    correct_text: Correction | None = None
 
     def __call__(
-        self, output: Float[Array, "B ..."], scale: Float[Array, "B"], *, null: Int[Array, "B"], t: Float[Array, "B"]
+        self,
+        output: Float[Array, "B ..."],
+        scale: Float[Array, "B"],
+        *,
+        null: Int[Array, "B"],
+        t: Float[Array, "B"],
+        image_scale: Float[Array, "B"] | float = 1.0,
+        blind: Int[Array, "B"] | None = None,
     ) -> Float[Array, "B ..."]:
-        """scale, null: as in ``guide``; t: time of every row."""
-        guided = guide(output, within(scale, t, self.interval), null=null)
-        if self.correct is None:
-            return guided
-        return jnp.where(over(null == jnp.arange(len(null)), output), output, self.correct(guided, output))
+        """scale, null: as in ``guide``; t: time of every row. image_scale, blind: the same, of ``nested``, for the row
+        that runs without the given pictures; None where no row does.
+        """
+        alone = over(null == jnp.arange(len(null)), output)
+        keep = lambda correct: lambda guided, conditioned: jnp.where(alone, guided, correct(guided, conditioned))
+        corrects = [unchanged if each is None else keep(each) for each in (self.correct, self.correct_text)]
+        scale, image_scale = (within(each, t, self.interval) for each in (scale, image_scale))
+        guided = nested(
+            output,
+            output[null],
+            without_image=output if blind is None else output[blind],
+            text_scale=scale,
+            image_scale=image_scale,
+            correct_text=corrects[1],
+        )
+        return corrects[0](guided, output)
