@@ -39,13 +39,16 @@ SPECIAL = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """reference: the recorded arrays. forward: (params, batch) -> Output and predictions, jitted."""
+    """reference: the recorded arrays. forward: (params, batch) -> Output and predictions. encode: (codec's variables,
+    pixels) -> posterior of latents. Both are jitted.
+    """
 
     folder: Path
     model: Any
     params: Any
     reference: Any
     forward: Any
+    encode: Any
 
     def text(self, name: str) -> Text:
         return Text(" ".join(f"w{i}" for i in self.reference[name]))
@@ -64,16 +67,16 @@ class Subject:
 
     def posterior(self, name: str) -> Any:
         pixels = jnp.asarray(self.reference[name].transpose(1, 2, 0)[None])
-        module = self.model.family.codec.codec.module
-        return jax.jit(partial(module.apply, method="encode"))({"params": self.params["codec"]}, pixels)
+        return self.encode({"params": self.params["codec"]}, pixels)
 
     def given(self, document: list) -> list[Span]:
         return [span for span in self.model.plan(document, self.params) if span.fill is None]
 
     def packed(self, *documents: list[Span]) -> Interleaved:
         streams, spans = self.model.family.streams, [span for document in documents for span in document]
-        room = {name: sizes(spans).get(name, 0) for name in streams}
-        lanes = {"main": count(spans) - room["image"], "picture": room["image"]}
+        found = sizes(spans)
+        room, drawn = {name: max(1, found.get(name, 0)) for name in streams}, found.get("image", 0)
+        lanes = {"main": count(spans) - drawn, "picture": max(1, drawn)}
         return pack([list(documents)], streams, Layout(lanes, room))
 
     def hidden(self, document: list) -> dict[str, np.ndarray]:
@@ -98,8 +101,9 @@ def bagel(tmp_path_factory) -> Subject:
         output = module(seq)
         return output, module.read(output, seq)
 
+    encode = jax.jit(partial(model.family.codec.codec.module.apply, method="encode"))
     forward = jax.jit(lambda params, seq: model.apply({"params": params}, seq, method=run))
-    return Subject(folder, model, params, np.load(DATA / "reference.npz"), forward)
+    return Subject(folder, model, params, np.load(DATA / "reference.npz"), forward, encode)
 
 
 @pytest.fixture
@@ -139,7 +143,7 @@ def test_a_context_with_pictures_and_its_greedy_text(bagel, note):
         (hidden[:length], reference["und_hidden"]),
         (logits, reference["und_logits"]),
     )
-    (made,) = engine_of(bagel.model, bagel, capacity=1024, chunks=(1024,)).generate(
+    (made,) = engine_of(bagel.model, bagel, capacity=1024, chunks=(256,)).generate(
         [Request(document, jax.random.key(0), Settings(max_tokens=128))]
     )
     np.testing.assert_array_equal(made[-1].values, reference["und_tokens"][1:])
@@ -177,7 +181,7 @@ def test_every_step_of_a_drawing(bagel, note, monkeypatch, case):
     edit = case.startswith("edit")
     noise = reference["noise_12x16" if edit else "noise_16x20"]
     monkeypatch.setattr(jax.random, "normal", lambda key, shape: jnp.asarray(noise).reshape(shape))
-    seen = Seen(guidance)
+    seen = Seen(guidance.interval, guidance.correct, guidance.correct_text)
     document = [bagel.text("edit_text" if edit else "t2i_text"), Image(target=True)]
     if edit:
         document.insert(0, bagel.image("pixels", "edit_posterior_noise"))
@@ -185,7 +189,8 @@ def test_every_step_of_a_drawing(bagel, note, monkeypatch, case):
     settings = Settings(steps=STEPS, shift=SHIFT, guidance_scale=4.0, image_guidance_scale=image_scale)
     (made,) = engine.generate([Request(document, jax.random.key(0), settings)])
     jax.effects_barrier()
-    times, outputs, velocities, latents = (np.stack(x) for x in zip(*seen.found))
+    steps = sorted(seen.found, key=lambda step: -step[0][0])
+    times, outputs, velocities, latents = (np.stack(x) for x in zip(*steps))
     values = made[-1].values
     pairs = [
         (np.concatenate([latents[:, 0], values.reshape(1, *noise.shape)]), reference[f"{case}_latents"]),
@@ -194,7 +199,7 @@ def test_every_step_of_a_drawing(bagel, note, monkeypatch, case):
     ]
     branches = reference[f"{case}_branches"]
     run = np.abs(branches).max((2, 3)) > 0
-    rows = [0, 1, 2 if edit else 0]
+    rows = [0, 1, 2 if settings.rows > 2 else 0]
     pairs.append((np.where(run[..., None, None], outputs[:, rows], 0), branches))
     (pixels,) = bagel.model.family.codec.decode(bagel.params["codec"], values[None])
     pairs.append((pixels.transpose(2, 0, 1), reference[f"{case}_pixels"]))
@@ -216,17 +221,17 @@ def test_training_forward_with_noised_and_clean_copies(bagel, note):
     noised = shown("image", values[0], 28, private=True, learn="image")
     second = [say(21, 28), noised, shown("image", values[1], 30, learn=False), say(32, 41)]
     seq = bagel.packed(first, second)
-    payload, noise = seq.streams["image"], reference["train_noise"][None]
+    clean, noise = jnp.asarray(seq.streams["image"].values), jnp.asarray(reference["train_noise"])[None]
     assert seq.streams["text"].weight[0, 28:32].max() == 0  # delimiters of a picture teach nothing
     time = jax.nn.sigmoid(jnp.asarray(reference["train_time_logits"]))[None].astype(jnp.float32)
     path = bagel.model.family.fills["image"].path
     output, predictions = bagel.forward(
-        bagel.params, seq.put("image", values=path.corrupt(payload.values, noise, time), time=time)
+        bagel.params, seq.put("image", values=path.corrupt(clean, noise, time), time=time)
     )
     places = np.setdiff1d(np.arange(77), reference["train_latent_slots"])
     hidden = np.zeros((77, 32), np.float32)
     hidden[places], hidden[reference["train_latent_slots"]] = output.hidden["main"][0], output.hidden["picture"][0]
-    error = np.square(predictions["image"] - path.target(payload.values, noise, time))[0, :12]
+    error = np.square(predictions["image"] - path.target(clean, noise, time))[0, :12]
     log_p = jax.nn.log_softmax(predictions["text"][0])
     learnt = np.isin(reference["train_text_slots"], reference["train_loss_slots"] + 1)
     ce = -log_p[np.flatnonzero(learnt), reference["train_labels"]]
@@ -283,26 +288,24 @@ def test_a_folder_without_one_of_its_files_is_refused(bagel, tmp_path):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Seen:
-    """Guidance and solver at once, that note (times, outputs, guided, x) of every step."""
+class Seen(ClassifierFree):
+    """Guidance and Euler's method at once, that note (times, outputs, guided, x) of every step, in any order."""
 
-    guidance: ClassifierFree
     found: list = dataclasses.field(default_factory=list)
+    traced: list = dataclasses.field(default_factory=list)
 
-    def __call__(self, output, scale, *, t, **rows):
-        guided = self.guidance(output, scale, t=t, **rows)
-        jax.debug.callback(lambda *x: self._note(*x), t, output, guided, ordered=True)
+    def __call__(self, output, scale, **rows):
+        guided = super().__call__(output, scale, **rows)
+        self.traced.append((output, guided))
         return guided
-
-    def _note(self, *x):
-        self.found.append(tuple(map(np.asarray, x)))
 
     def init(self, x, point):
         return Euler().init(x, point)
 
     def step(self, state, *, denoiser, interval):
         new = Euler().step(state, denoiser=denoiser, interval=interval)
-        jax.debug.callback(lambda x: self.found.append((*self.found.pop(), np.asarray(x))), state.x, ordered=True)
+        note = lambda *arrays: self.found.append(tuple(map(np.asarray, arrays)))
+        jax.debug.callback(note, interval.here.t, *self.traced.pop(), state.x)
         return new
 
 

@@ -31,6 +31,8 @@ class PackedVision(nn.Module):
     @nn.compact
     def __call__(self, payload: Payload, pos: Int[Array, "B N A"]) -> Float[Array, "B N D"]:
         slot, place = payload.slot, pos[..., 1:]
+        if not slot.shape[1]:
+            return jnp.zeros((*slot.shape, self.width), self.dtype)
         begins = jnp.pad(jnp.diff(slot, axis=1) != 1, ((0, 0), (1, 0)), constant_values=True)
         # A picture's places are those of a picture as large as the table.
         grid = jnp.broadcast_to(jnp.asarray(self.grid, jnp.int32), place.shape)
