@@ -220,7 +220,7 @@ class Script:
         return Span(parts, attend="full", learn=learn, grid=grid, **fields)
 
 
-def _ids(ids: Sequence[int], *, learn: bool = False) -> Span:
+def _ids(ids: Sequence[int | np.integer], *, learn: bool = False) -> Span:
     return Span((("text", np.asarray(ids, np.int32)),), learn=learn)
 
 
