@@ -1,12 +1,9 @@
 """BAGEL: understanding, drawing and editing in one mixture of transformers (arXiv:2505.14683).
 
-    text       <|im_start|> ids <|im_end|>                                    causal
-    picture    <|vision_start|> patches or latents <|vision_end|>             sees all of itself, one sequence index
-
-Latents have an expert of their own; all else, the delimiters around them too, goes through the language model's. A
-given picture is read by the encoder; where the document asks for a picture, as latents before that. Drawn ones are
-flow-matched latents, guided by the text and, in edits, by the given pictures. The published settings: steps 49 (its
-count of 50 is of times), shift 3, guidance_scale 4, and in edits image_guidance_scale 2
+Latents have an expert of their own; all else, the delimiters around them too, goes through the language model's
+(``bagel_script.py``). A given picture is read by the encoder; where the document asks for a picture, as latents before
+that. Drawn ones are flow-matched latents, guided by the text and, in edits, by the given pictures. The published
+settings: steps 49 (its count of 50 is of times), shift 3, guidance_scale 4, and in edits image_guidance_scale 2
 (github.com/ByteDance-Seed/Bagel, ``inferencer.py``, which draws the latents of given pictures from their posterior;
 here they are its most probable ones).
 
@@ -14,11 +11,10 @@ A folder holds config.json, llm_config.json, vit_config.json, ema.safetensors, a
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import numpy as np
 from PIL.Image import Resampling
 
 from unified_jax.codecs.grouped import Grouped
@@ -26,18 +22,16 @@ from unified_jax.codecs.network import LatentCodec
 from unified_jax.codecs.patch import Patches
 from unified_jax.core.noise import Rectified
 from unified_jax.core.types import DTypeLike
-from unified_jax.data.chat import ChatTokenizer
-from unified_jax.data.document import Document, Image, Part, Text, is_blank
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.picture_size import whole_steps
 from unified_jax.data.picture_steps import Affine, Resize
-from unified_jax.data.plan import Span
 from unified_jax.data.preprocess import Preprocess
 from unified_jax.interop.pairs import dense, renamed, under
 from unified_jax.interop.rules import Rule
 from unified_jax.models import lm
+from unified_jax.models.bagel_script import Script, before_last_text, without_pictures
 from unified_jax.models.codecs.flux import flux_autoencoder
-from unified_jax.models.decoders import chat, llama
+from unified_jax.models.decoders import llama
 from unified_jax.models.decoders.causal_lm import Decoder, TextSide, text_side
 from unified_jax.models.encoders.siglip import siglip2_vision
 from unified_jax.models.family import Family
@@ -63,7 +57,6 @@ DEFAULTS = {
 }
 DRAW = ClassifierFree(interval=(0.4, 1.0), correct=renormalise)
 EDIT = ClassifierFree(correct_text=renormalise_channels)
-BLIND = "blind"  # among a document's facts: it is written without its given pictures
 MOST_PIXELS = 14 * 14 * 9 * 1024  # of a given picture
 
 
@@ -135,7 +128,7 @@ def _family(
         image_size=(side * factor, side * factor),
         write=script.write,
         null=before_last_text,
-        blind=lambda document: Document(document, {**document.info, BLIND: True}),
+        blind=without_pictures,
         fills={
             "text": Autoregress("text", allowed=(0, words.tokens.vocab), stop=stop),
             "image": Integrate("image", path, guidance=DRAW),
@@ -159,78 +152,6 @@ def _reader(patches: Patches, rows: int, codec: Grouped, side: int, factor: int)
     scaled = Affine(1 / 255, (0.5,) * 3, (0.5,) * 3)
     seen = Reader(Preprocess((of_latents, of_patches, scaled)), patches)
     return Readers((seen, Reader(Preprocess((of_latents, scaled)), codec)))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Script:
-    """How documents are written. codec: of drawn pictures. grid: of one that is drawn from words alone; an edited one
-    is as large as the given picture before it.
-    """
-
-    tokenizer: ChatTokenizer
-    codec: Grouped
-    grid: tuple[int, int]
-
-    def id(self, word: str) -> int:
-        """Of a special token. Raises ValueError where the tokenizer has none of this name."""
-        ids = self.tokenizer.encode(word, markup=True)
-        if len(ids) != 1:
-            raise ValueError(f"this checkpoint's tokenizer has no {word}, which BAGEL needs")
-        return int(ids[0])
-
-    def write(self, document: Document) -> list[Span]:
-        """Spans up to the first blank."""
-        drawing = any(isinstance(part, Image) and part.target for part in document)
-        spans, grid = [], self.grid
-        for part, after in zip(document, (*document[1:], None)):
-            if isinstance(part, Text):
-                spans += self._text(part)
-            elif part.target:
-                spans += self._target(part, grid, final=after is None, edit=grid is not self.grid)
-            else:
-                seen, latents = part.values
-                grid = latents.shape[:2]
-                if not document.info.get(BLIND):
-                    spans += [self._picture("image", latents)] if drawing else []
-                    spans.append(self._picture("vision", seen))
-            if is_blank(part):
-                break
-        return spans
-
-    def _text(self, part: Text) -> list[Span]:
-        begin, end = self.id("<|im_start|>"), self.id("<|im_end|>")
-        if is_blank(part):
-            return [_ids([begin]), chat.BLANK]
-        ids = [*(self.tokenizer.encode(part.text) if part.values is None else part.values), end]
-        return [_ids([begin]), _ids(ids, learn=True)] if part.target else [_ids([begin, *ids])]
-
-    def _target(self, part: Image, grid: tuple[int, int], *, final: bool, edit: bool) -> list[Span]:
-        """One to fill, or to learn: noised, and clean for what follows."""
-        if is_blank(part):
-            values = np.zeros((*grid, *self.codec.shape), self.codec.dtype)
-            return [self._picture("image", values, private=True, fill="edit" if edit else "image")]
-        noised = self._picture("image", part.values, private=True, learn="image")
-        return [noised] if final else [noised, self._picture("image", part.values)]
-
-    def _picture(self, stream: str, values: np.ndarray, *, learn: bool | str = False, **fields: Any) -> Span:
-        """values: [rows columns P]. The delimiters are part of what sees all of itself."""
-        grid = values.shape[:2]
-        begin, end = (np.array([self.id(f"<|vision_{side}|>")], np.int32) for side in ("start", "end"))
-        parts = (("text", begin), (stream, values.reshape(grid[0] * grid[1], -1)), ("text", end))
-        return Span(parts, attend="full", learn=learn, grid=grid, **fields)
-
-
-def _ids(ids: Sequence[int | np.integer], *, learn: bool = False) -> Span:
-    return Span((("text", np.asarray(ids, np.int32)),), learn=learn)
-
-
-def before_last_text(document: Document) -> Document:
-    """The null prompt: what was given before the last text, or all of it where a picture was given after that."""
-    given = [i for i, part in enumerate(document) if not part.target]
-    if not given or not isinstance(document[given[-1]], Text):
-        return document
-    parts: list[Part] = [part for i, part in enumerate(document) if i < given[-1] or part.target]
-    return Document(parts, document.info)
 
 
 def _rules(words: TextSide, tower: Component) -> Iterator[Rule]:
