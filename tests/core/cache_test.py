@@ -75,6 +75,15 @@ def test_rows_grow_by_what_they_hold_and_padding_is_overwritten_or_dropped(blank
     assert not cut(cache, jnp.zeros(BATCH, jnp.int32)).slots.doc.any()
 
 
+def test_empty_slots_between_occupied_ones_take_no_room(blank):
+    """Lanes lie side by side, and the first is seldom full."""
+    (kv, slots), kept = made(6, 1), np.array([True, False, False, True, True, False])
+    cache = commit(blank, kv, slots.replace(doc=jnp.where(kept, slots.doc, 0)))
+    assert (cache.length == 3).all() and not cache.slots.doc[:, 3:].any()
+    np.testing.assert_array_equal(cache.slots.pos[:, :3], slots.pos[:, kept])
+    np.testing.assert_array_equal(cache.kv[0][:, :, :, :3], kv[0][:, :, :, kept])
+
+
 def test_some_rows_are_taken_and_committed_by_themselves(blank):
     full = commit(blank, *made(3, 1))
     rows = jnp.array([2, 0, BATCH])  # the last stands for no row

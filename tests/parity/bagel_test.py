@@ -27,7 +27,7 @@ from unified_jax.sampling.engine import Engine
 from unified_jax.sampling.fill import Settings
 from unified_jax.sampling.guidance import ClassifierFree
 from unified_jax.sampling.guidance.correct import renormalise, renormalise_channels
-from unified_jax.sampling.requests import Request
+from unified_jax.sampling.requests import Job, Request
 from unified_jax.sampling.solvers.euler import Euler
 
 DATA = Path(__file__).parents[1] / "families/data/bagel"
@@ -285,6 +285,12 @@ def test_a_folder_without_one_of_its_files_is_refused(bagel, tmp_path):
         (tmp_path / missing / missing).unlink()
         with pytest.raises(error, match=said):
             uj.from_pretrained(tmp_path / missing)
+
+
+def test_a_family_that_is_not_guided_by_pictures_says_so(bagel):
+    request = Request([Text("w1"), Image(target=True)], jax.random.key(0), Settings(image_guidance_scale=2.0))
+    with pytest.raises(ValueError, match="is not guided by pictures"):
+        Job(0, request, dataclasses.replace(bagel.model.family, blind=None), bagel.params)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

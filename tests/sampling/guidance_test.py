@@ -107,6 +107,15 @@ def test_a_pictures_guidance_leaves_unguided_rows_as_they_are():
     np.testing.assert_allclose(found[2], BOTH[2], rtol=1e-4)  # its time is outside of the interval
 
 
+def test_a_picture_is_guided_by_the_text_and_then_by_the_given_pictures():
+    rule, scale = ClassifierFree(correct_text=renormalise_channels), jnp.full(6, 4.0)
+    null, blind = jnp.array([3, 1, 2, 3, 4, 5]), jnp.array([4, 1, 2, 3, 4, 5])
+    found = rule(BOTH, scale, null=null, t=jnp.full(6, 0.5), image_scale=scale / 2, blind=blind)
+    np.testing.assert_array_equal(found[1:], BOTH[1:])
+    text = renormalise_channels(guide(BOTH, 4.0, null=null), BOTH)[0]
+    np.testing.assert_allclose(found[0], BOTH[4] + 2.0 * (text - BOTH[4]), atol=1e-5)
+
+
 def test_auto_guidance_leads_away_from_the_weaker_network():
     strong, weak = (lambda x, point: 2 * x), (lambda x, point: x + point.t)
     found = autoguided(strong, weak, scale=3.0)(jnp.ones(2), Rectified().at(jnp.float32(0.5)))
