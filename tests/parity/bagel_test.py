@@ -40,7 +40,8 @@ SPECIAL = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
 @dataclasses.dataclass(frozen=True)
 class Subject:
     """reference: the recorded arrays. forward: (params, batch) -> Output and predictions. encode: (codec's variables,
-    pixels) -> posterior of latents. Both are jitted.
+    pixels) -> posterior of latents. Both are jitted. engine: one for all, so that little compiles; its pictures from
+    words alone are of 4 x 5 groups of latents. watched: the drawing fill of every guidance.
     """
 
     folder: Path
@@ -49,6 +50,19 @@ class Subject:
     reference: Any
     forward: Any
     encode: Any
+    engine: Engine
+    watched: dict = dataclasses.field(default_factory=dict)
+
+    def watch(self, guidance: ClassifierFree) -> "Seen":
+        """Draws with this guidance from now on; what then notes the steps."""
+        if guidance not in self.watched:
+            seen = Seen(guidance.interval, guidance.correct, guidance.correct_text)
+            fill = dataclasses.replace(self.model.family.fills["image"], guidance=seen, solver=seen)
+            self.watched[guidance] = fill
+        fill = self.watched[guidance]
+        self.model.family.fills.update(image=fill, edit=fill)
+        fill.guidance.found.clear()
+        return fill.guidance
 
     def text(self, name: str) -> Text:
         return Text(" ".join(f"w{i}" for i in self.reference[name]))
@@ -103,7 +117,10 @@ def bagel(tmp_path_factory) -> Subject:
 
     encode = jax.jit(partial(model.family.codec.codec.module.apply, method="encode"))
     forward = jax.jit(lambda params, seq: model.apply({"params": params}, seq, method=run))
-    return Subject(folder, model, params, np.load(DATA / "reference.npz"), forward, encode)
+    script = dataclasses.replace(model.family.write.__self__, grid=(4, 5))
+    model = model.clone(family=dataclasses.replace(model.family, write=script.write))
+    engine = Engine(model, params, rows=3, capacity=1024, chunks=(64,))
+    return Subject(folder, model, params, np.load(DATA / "reference.npz"), forward, encode, engine)
 
 
 @pytest.fixture
@@ -143,9 +160,7 @@ def test_a_context_with_pictures_and_its_greedy_text(bagel, note):
         (hidden[:length], reference["und_hidden"]),
         (logits, reference["und_logits"]),
     )
-    (made,) = engine_of(bagel.model, bagel, capacity=1024, chunks=(256,)).generate(
-        [Request(document, jax.random.key(0), Settings(max_tokens=128))]
-    )
+    (made,) = bagel.engine.generate([Request(document, jax.random.key(0), Settings(max_tokens=128))])
     np.testing.assert_array_equal(made[-1].values, reference["und_tokens"][1:])
 
 
@@ -181,13 +196,12 @@ def test_every_step_of_a_drawing(bagel, note, monkeypatch, case):
     edit = case.startswith("edit")
     noise = reference["noise_12x16" if edit else "noise_16x20"]
     monkeypatch.setattr(jax.random, "normal", lambda key, shape: jnp.asarray(noise).reshape(shape))
-    seen = Seen(guidance.interval, guidance.correct, guidance.correct_text)
+    seen = bagel.watch(guidance)
     document = [bagel.text("edit_text" if edit else "t2i_text"), Image(target=True)]
     if edit:
         document.insert(0, bagel.image("pixels", "edit_posterior_noise"))
-    engine = engine_of(watched(bagel.model, seen, grid=(4, 5)), bagel)
     settings = Settings(steps=STEPS, shift=SHIFT, guidance_scale=4.0, image_guidance_scale=image_scale)
-    (made,) = engine.generate([Request(document, jax.random.key(0), settings)])
+    (made,) = bagel.engine.generate([Request(document, jax.random.key(0), settings)])
     jax.effects_barrier()
     steps = sorted(seen.found, key=lambda step: -step[0][0])
     times, outputs, velocities, latents = (np.stack(x) for x in zip(*steps))
@@ -246,16 +260,16 @@ def test_training_forward_with_noised_and_clean_copies(bagel, note):
 
 def test_given_pictures_and_words_change_what_is_made(bagel):
     """Through the readers: uint8 pixels, resized."""
-    pixels, words = [picture(i, 18, 23) for i in range(2)], [bagel.text("edit_text"), bagel.text("t2i_text")]
-    engine = engine_of(bagel.model, bagel)
+    pixels, words = [picture(i, 17, 21) for i in range(2)], [bagel.text("edit_text"), bagel.text("t2i_text")]
+    bagel.watch(CASES["t2i_channel"][0])
     settings = Settings(steps=2, guidance_scale=4.0, image_guidance_scale=2.0, max_tokens=12)
 
     def made(*document):
-        (done,) = engine.generate([Request([*document], jax.random.key(0), settings)])
+        (done,) = bagel.engine.generate([Request([*document], jax.random.key(0), settings)])
         return done[-1]
 
     edits = [made(Image(pixels[i]), words[j], Image(target=True)).pixels for i, j in ((0, 0), (1, 0), (0, 1))]
-    assert edits[0].shape == (16, 24, 3)  # whole groups of latents, nearly the picture's shape
+    assert edits[0].shape == (16, 20, 3)  # whole groups of latents, nearly the picture's shape
     assert (edits[0] != edits[1]).any() and (edits[0] != edits[2]).any()
     texts = [made(Image(pixels[i]), words[j], Text(target=True)).values for i, j in ((0, 0), (1, 0), (0, 1))]
     assert not np.array_equal(texts[0], texts[1]) and not np.array_equal(texts[0], texts[2])
@@ -313,16 +327,3 @@ class Seen(ClassifierFree):
         note = lambda *arrays: self.found.append(tuple(map(np.asarray, arrays)))
         jax.debug.callback(note, interval.here.t, *self.traced.pop(), state.x)
         return new
-
-
-def watched(model: Any, seen: Seen, *, grid: tuple[int, int]) -> Any:
-    """The model with other guidance of its pictures, and grid of those that are drawn from words alone."""
-    family = model.family
-    fill = dataclasses.replace(family.fills["image"], guidance=seen, solver=seen)
-    script = dataclasses.replace(family.write.__self__, grid=grid)
-    fills = {**family.fills, "image": fill, "edit": fill}
-    return model.clone(family=dataclasses.replace(family, fills=fills, write=script.write))
-
-
-def engine_of(model: Any, bagel: Subject, *, capacity: int = 128, chunks: tuple[int, ...] = (64,)) -> Engine:
-    return Engine(model, bagel.params, rows=3, capacity=capacity, chunks=chunks)
