@@ -26,6 +26,7 @@ CHAMELEON_34B = dict(
     num_key_value_heads=8,
     swin_norm=True,
 )
+OPT_2_7B = transformers.OPTConfig(hidden_size=2560, ffn_dim=10_240, num_hidden_layers=32, num_attention_heads=32)
 
 
 def llava(width: int, hidden: int, depth: int, heads: int) -> transformers.LlavaConfig:
@@ -75,11 +76,17 @@ SIZES = {
         lambda: janus(4096, 11008, 30, 32),
         None,
     ),
+    "Salesforce/blip2-opt-2.7b": (
+        transformers.Blip2ForConditionalGeneration,
+        lambda: transformers.Blip2Config(text_config=OPT_2_7B),
+        None,
+    ),
     "BAAI/Emu3": (
         transformers.Emu3ForConditionalGeneration,
         lambda: transformers.Emu3Config(vocabulary_map=EMU3_WORDS),
         None,
     ),
+    "adept/fuyu-8b": (transformers.FuyuForCausalLM, transformers.FuyuConfig, None),
     "facebook/chameleon-7b": (
         transformers.ChameleonForConditionalGeneration,
         lambda: transformers.ChameleonConfig(vocabulary_map=CHAMELEON_WORDS),

@@ -19,8 +19,10 @@ FAMILIES = {
 
 # Published systems that read or draw pictures, by model_type.
 SYSTEMS = {
+    "blip-2": "unified_jax.models.blip2.blip2",
     "chameleon": "unified_jax.models.chameleon_released.chameleon",
     "emu3": "unified_jax.models.emu3.emu3",
+    "fuyu": "unified_jax.models.fuyu.fuyu",
     "janus": "unified_jax.models.janus.janus",
     "llava": "unified_jax.models.llava.llava",
 }
@@ -33,6 +35,7 @@ DECODERS = {
     "llama": "unified_jax.models.decoders.llama.llama",
     "mistral": "unified_jax.models.decoders.llama.mistral",
     "mixtral": "unified_jax.models.decoders.mixtral.mixtral",
+    "opt": "unified_jax.models.decoders.opt.opt",
     "persimmon": "unified_jax.models.decoders.persimmon.persimmon",
     "phi": "unified_jax.models.decoders.phi.phi",
     "qwen2": "unified_jax.models.decoders.qwen.qwen2",
