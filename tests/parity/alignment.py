@@ -62,7 +62,7 @@ def in_their_places(processor: Any, document: list) -> dict:
 
 
 def fuyu() -> transformers.FuyuForCausalLM:
-    options = {"num_hidden_layers": 3, "num_key_value_heads": 4, "partial_rotary_factor": 0.5}
+    options = {"num_hidden_layers": 4, "num_key_value_heads": 4, "partial_rotary_factor": 0.5}
     text = transformers.PersimmonConfig(**TEXT | options)
     place = fuyu_tokenizer().convert_tokens_to_ids("|SPEAKER|")
     return transformers.FuyuForCausalLM(transformers.FuyuConfig(text_config=text, patch_size=8, image_token_id=place))
