@@ -25,6 +25,7 @@ SYSTEMS = {
     "fuyu": "unified_jax.models.fuyu.fuyu",
     "janus": "unified_jax.models.janus.janus",
     "llava": "unified_jax.models.llava.llava",
+    "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
 }
 
 # Published language models, by model_type: alone, or the text side of a system.
