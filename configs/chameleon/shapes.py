@@ -4,9 +4,13 @@ r"""The demo's tasks in the style of Chameleon: pictures are codes in the vocabu
   ujx train --config configs/chameleon/shapes.py --workdir runs/chameleon
   smoke:  --config configs/chameleon/shapes.py:debug
 
-Expect: not measured yet. Body, optimizer and tasks are those of configs/demo.py, so that the two compare; a picture is
-64 codes here against 9 patches there, so the rows are longer. The codec has the sizes of configs/tokenizer/shapes.py
-and the parameters that its run left in ``codec.workdir``, which stay as they are.
+Expect from one run (7.6 minutes on two cores that other work used too, 900 steps), on combinations never trained on,
+with 95% intervals: captions 0.23 [0.16, 0.33], answers 0.71 [0.66, 0.77], drawings 0.00 [0.00, 0.04], edits 0.00 [0.00,
+0.01]. What it draws are clean scenes in the right place whose shape or colour is wrong: it is a fraction of the way.
+The demo's continuous patches are learned in these minutes; 64 codes a picture, in place of 9 patches, are not.
+
+Body, optimizer and tasks are those of configs/demo.py, so that the two compare. The codec has the sizes of
+configs/tokenizer/shapes.py and the parameters that its run left in ``codec.workdir``, which stay as they are.
 """
 
 from pathlib import Path

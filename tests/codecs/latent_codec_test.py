@@ -20,7 +20,8 @@ from unified_jax.models.transfusion import transfusion
 from unified_jax.sampling.generate import generate
 
 WIDE_KL = KL | dict(latent_channels=12, shift_factor=0.25)
-SHIFTED_WAN = WAN | dict(latents_mean=[0.1, 0.2], latents_std=[0.5, 2.0])
+# Wider than its smallest: norms of two channels magnify rounding without bound where both are near 0.
+SHIFTED_WAN = WAN | dict(base_dim=8, latents_mean=[0.1, 0.2], latents_std=[0.5, 2.0])
 SCALED_DEEP = DEEP | dict(scaling_factor=0.4)
 # mean and standard deviation
 SCALES = {

@@ -188,3 +188,15 @@ def test_a_pickle_named_directly_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ValueError, match="pickled weights"):
         open_folder(tmp_path / name)
+
+
+def test_files_of_several_networks_are_read_together_under_their_stems(tmp_path):
+    for stem, seed in (("ae", 1), ("ema", 2)):
+        write_folder(tmp_path, tensors(2, seed=seed), config=CONFIG, stem=stem)
+    (tmp_path / "ae.safetensors").unlink()
+    torch.save({name: torch.tensor(x.read()) for name, x in tensors(2, seed=1).items()}, tmp_path / "ae.pt")
+    opened = open_folder(tmp_path, stems=("ae", "ema"))
+    expected = {f"ae.{name}": x for name, x in tensors(2, seed=1).items()}
+    assert same(opened.tensors, expected | {f"ema.{name}": x for name, x in tensors(2, seed=2).items()})
+    with pytest.raises(FileNotFoundError, match="no vq.safetensors, nor any of vq.bin, vq.pt"):
+        open_folder(tmp_path, stems=("ae", "vq"))

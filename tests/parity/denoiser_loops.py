@@ -146,7 +146,7 @@ def by_noise(predict: Predict, x: np.ndarray, timesteps: np.ndarray) -> np.ndarr
     np.testing.assert_array_equal(timesteps, np.arange(STEPS)[::-1] * (1000 // STEPS))
     for t in timesteps:
         now, then = kept[t], kept[t - 1000 // STEPS] if t else 1.0
-        noise = guided(*predict(x, t / 1000))[..., : x.shape[-1]]
+        noise = guided(*predict(x, (t + 1) / 1000))[..., : x.shape[-1]]
         clean = (x - np.sqrt(1 - now) * noise) / np.sqrt(now)
         x = np.sqrt(then) * clean + np.sqrt(1 - then) * noise
     return x

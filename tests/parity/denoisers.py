@@ -85,14 +85,14 @@ def channels_last(x: torch.Tensor) -> torch.Tensor:
 
 
 def dit(latents: torch.Tensor, told: Told) -> dict[str, Any]:
-    return dict(hidden_states=channels_first(latents), timestep=1000 * told.time, class_labels=told.label.long())
+    return dict(hidden_states=channels_first(latents), timestep=1000 * told.time - 1, class_labels=told.label.long())
 
 
 def pixart(latents: torch.Tensor, told: Told) -> dict[str, Any]:
     ratio = None if told.size is None else told.size[:, :1] / told.size[:, 1:]
     return dict(
         hidden_states=channels_first(latents),
-        timestep=1000 * told.time,
+        timestep=1000 * told.time - 1,
         encoder_hidden_states=told.text,
         encoder_attention_mask=told.mask.float(),
         added_cond_kwargs=dict(resolution=told.size, aspect_ratio=ratio),

@@ -6,11 +6,14 @@
 
 Diffusers calls its files ``diffusion_pytorch_model`` instead of ``model``. A variant (``model.fp16.safetensors``, or
 shards by ``model.safetensors.index.fp16.json``) is read where there is nothing else. Nothing is ever unpickled.
+
+Systems that were published as several files, each a network, are read from files of given stems, in safetensors or as
+``torch.save`` wrote them (``torch_file.py``), and written as safetensors.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from safetensors.numpy import save_file
 
 from unified_jax.core.files import read_json, write_text
 from unified_jax.interop.checkpoint import Checkpoint, Tensor
+from unified_jax.interop.torch_file import open_torch_file
 
 STEMS = ("model", "diffusion_pytorch_model")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -39,9 +43,10 @@ DTYPES = {
 }
 
 
-def open_folder(path: str | Path) -> Checkpoint:
+def open_folder(path: str | Path, *, stems: Sequence[str] = ()) -> Checkpoint:
     """Opens the folder: headers are read, tensors are not.
 
+    stems: of the files, where each holds a network of its own; its tensors are then called "<stem>.<name>".
     Raises FileNotFoundError where there is no such folder, config or shard; ValueError where a file is damaged, where
     index and shards disagree, and where the weights are pickled or only there in several variants.
     """
@@ -50,7 +55,8 @@ def open_folder(path: str | Path) -> Checkpoint:
         raise ValueError(_pickled(path))
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such checkpoint folder")
-    return Checkpoint(path, _read_json(path / "config.json"), _open_weights(path))
+    tensors = _open_together(path, stems) if stems else _open_weights(path)
+    return Checkpoint(path, _read_json(path / "config.json"), tensors)
 
 
 def write_folder(
@@ -87,13 +93,24 @@ def write_folder(
         write_text(index, json.dumps({"metadata": {"total_size": size}, "weight_map": where}, indent=2) + "\n")
 
 
+def _open_together(path: Path, stems: Sequence[str]) -> dict[str, Tensor]:
+    tensors = {}
+    for stem in stems:
+        found = _open_stem(path, stem)
+        if found is None:
+            pickled = sorted(file for kind in PICKLES for file in path.glob(kind.replace("*", stem)))
+            if not pickled:
+                kinds = ", ".join(kind.replace("*", stem) for kind in PICKLES)
+                raise FileNotFoundError(f"{path}: no {stem}.safetensors, nor any of {kinds}")
+            found = open_torch_file(pickled[0])
+        tensors |= {f"{stem}.{name}": tensor for name, tensor in found.items()}
+    return tensors
+
+
 def _open_weights(path: Path) -> dict[str, Tensor]:
     for stem in STEMS:
-        single, index = path / f"{stem}.safetensors", path / f"{stem}.safetensors.index.json"
-        if single.is_file():
-            return _open_file(single)
-        if index.is_file():
-            return _open_shards(index)
+        if (found := _open_stem(path, stem)) is not None:
+            return found
     variants = _variants(path)
     if len(variants) > 1:
         raise ValueError(f"{path}: holds {' and '.join(file.name for file in variants)}; keep one of them")
@@ -103,6 +120,14 @@ def _open_weights(path: Path) -> dict[str, Tensor]:
     if pickles:
         raise ValueError(_pickled(pickles[0]))
     raise FileNotFoundError(f"{path}: no {' or '.join(f'{stem}.safetensors' for stem in STEMS)}, whole or with index")
+
+
+def _open_stem(path: Path, stem: str) -> dict[str, Tensor] | None:
+    """Safetensors called so, whole or in shards; None where there are none."""
+    single, index = path / f"{stem}.safetensors", path / f"{stem}.safetensors.index.json"
+    if single.is_file():
+        return _open_file(single)
+    return _open_shards(index) if index.is_file() else None
 
 
 def _variants(path: Path) -> list[Path]:

@@ -21,7 +21,6 @@ from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.pack import pack
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.interop import folder, safetensors
-from unified_jax.interop.checkpoint import Checkpoint
 from unified_jax.interop.gguf import open_gguf
 from unified_jax.models.decoders.causal_lm import causal_lm
 from unified_jax.models.decoders.find import find_decoder
@@ -143,7 +142,8 @@ def from_pretrained(
     place = place or (lambda shapes: shapes)
     if path.suffix == ".gguf":
         checkpoint = open_gguf(path)
-        return _from_published(checkpoint, of_gguf(checkpoint), dtype, place, computation)
+        model = build_published(checkpoint.config, of_gguf(checkpoint), dtype=dtype, **computation)
+        return model, read_published(checkpoint, model.family.published, place(_shapes(model)))
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such checkpoint folder (nothing is downloaded here)")
     config = read_config(path)
@@ -154,22 +154,20 @@ def from_pretrained(
         return component, read_part(folder.open_folder(path), component.published, place(component.shapes()))
     if kind_of(config) in COMPONENTS:
         component = build_component(config, dtype=dtype)
-        return component, read_published(folder.open_folder(path), component.published, place(component.shapes()))
+        published = component.published
+        checkpoint = folder.open_folder(path, stems=published.stems)
+        return component, read_published(checkpoint, published, place(component.shapes()))
     if config.get("arguments") is None:
         _check_model(path, config)
-        return _from_published(folder.open_folder(path), read_beside(path, config), dtype, place, computation)
+        model = build_published(config, read_beside(path, config), dtype=dtype, **computation)
+        published = model.family.published
+        checkpoint = folder.open_folder(path, stems=published.stems)
+        return model, read_published(checkpoint, published, place(_shapes(model)))
     for name in ("tokenizer.json", "model.safetensors"):
         if not (path / name).is_file():
             raise FileNotFoundError(f"{path}: not a checkpoint folder of this library (it has no {name})")
     model = build(config["model_type"], Tokenizer.load(path / "tokenizer.json"), dict(config["arguments"]))
     return model, safetensors.load(path / "model.safetensors", place(_shapes(model)))
-
-
-def _from_published(
-    checkpoint: Checkpoint, beside: Beside, dtype: DTypeLike, place: Place, computation: Mapping[str, Any]
-) -> tuple[Any, Any]:
-    model = build_published(checkpoint.config, beside, dtype=dtype, **computation)
-    return model, read_published(checkpoint, model.family.published, place(_shapes(model)))
 
 
 def _check_model(path: Path, config: Mapping[str, Any]) -> None:

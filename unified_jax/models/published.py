@@ -33,7 +33,8 @@ def with_defaults(config: Config, defaults: Mapping[str, Any]) -> Config:
 class Published:
     """The layout a model was published in: its ``config.json``, and the table of names that leads there and back.
 
-    skip: regex of published names that are ignored on purpose. stem: what the files of weights are called.
+    skip: regex of published names that are ignored on purpose. stem: what the files of weights are called. stems: the
+    same where each file holds a network of its own, whose names the table has behind "<stem>.".
     prefix: what other files have before every name, old ones and those of a larger network, which may put more before
     it; it is not written.
     former: regexes of parts of names in files of other releases, and what they are called here.
@@ -46,6 +47,7 @@ class Published:
     rules: Sequence[Rule | Copy]
     skip: str = ""
     stem: str = "model"
+    stems: Sequence[str] = ()
     prefix: str = ""
     former: Mapping[str, str] = dataclasses.field(default_factory=dict)
     roots: Sequence[str] = ()

@@ -74,7 +74,12 @@ def read_part(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:
 def write_published(path: Path, published: Published, params: Any) -> None:
     """Config, weights and ``published.files`` as the model came."""
     tensors = convert.export(params, rules=published.rules)
-    folder.write_folder(path, tensors, config=published.config, stem=published.stem)
+    files = {published.stem: tensors}
+    if published.stems:
+        of_file = lambda begin: {name.removeprefix(begin): x for name, x in tensors.items() if name.startswith(begin)}
+        files = {stem: of_file(f"{stem}.") for stem in published.stems}
+    for stem, own in files.items():
+        folder.write_folder(path, own, config=published.config, stem=stem)
     for name, content in published.files.items():
         write_text(path / name, json.dumps(content, indent=2) + "\n")
 

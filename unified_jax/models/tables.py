@@ -24,6 +24,7 @@ SYSTEMS = {
     "emu3": "unified_jax.models.emu3.emu3",
     "fuyu": "unified_jax.models.fuyu.fuyu",
     "janus": "unified_jax.models.janus.janus",
+    "llamagen": "unified_jax.models.llamagen.llamagen",
     "llava": "unified_jax.models.llava.llava",
     "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
 }
@@ -71,6 +72,7 @@ COMPONENTS = {
     "siglip_vision_model": "unified_jax.models.encoders.siglip.siglip_vision",
     "t5": "unified_jax.models.encoders.t5.t5",
     "umt5": "unified_jax.models.encoders.t5.umt5",
+    "var_vae": "unified_jax.models.codecs.var.var_vae",
     "VQModel": "unified_jax.models.codecs.vq_model.vq_model",
 }
 

@@ -42,6 +42,16 @@ class Told:
         return jnp.asarray(getattr(self, field))
 
 
+def thousandth(time: Float[Array, "B"]) -> Float[Array, "B"]:
+    """What flows are told: the time in thousandths."""
+    return 1000.0 * time
+
+
+def level(time: Float[Array, "B"]) -> Float[Array, "B"]:
+    """What diffusions of 1000 levels are told: level i is the time (i + 1) / 1000 (``VariancePreserving``)."""
+    return 1000.0 * time - 1.0
+
+
 class TimeEmbed(nn.Module):
     """Two affine maps of sines and cosines of the time (DiT, arXiv:2212.09748, section 3.2), or of another field.
 
@@ -49,7 +59,7 @@ class TimeEmbed(nn.Module):
     """
 
     width: int
-    steps: Callable[[Array], Array] = lambda time: 1000.0 * time
+    steps: Callable[[Array], Array] = thousandth
     ends: int = 0
     field: str = "time"
 

@@ -15,7 +15,7 @@ from unified_jax.core.types import Array
 from unified_jax.nn.attention import KeysValues
 from unified_jax.nn.block import PLACES, Context, Side, States
 from unified_jax.nn.norm import RMSNorm
-from unified_jax.nn.rope import NoRope, Rope
+from unified_jax.nn.rope import Rotation
 
 REMAT = {
     "none": jax.checkpoint_policies.everything_saveable,
@@ -40,7 +40,7 @@ class Stack(nn.Module):
 
     block: Callable[..., nn.Module]
     depth: int
-    rope: Rope | NoRope
+    rope: Callable[[Array], Rotation]
     windows: tuple[int | None, ...] = ()
     remat: str = "none"
     unroll: int = 1

@@ -153,8 +153,8 @@ def _first_blank(document: Document) -> int:
 
 
 def without_noised(spans: list[Span]) -> list[Span]:
-    """Without the noised copies that only training shows."""
-    return [span for span in spans if not span.private or span.fill is not None]
+    """Without the noised copies that only training shows; what is private entry by entry takes its places and stays."""
+    return [span for span in spans if not (span.private and span.attend == "full") or span.fill is not None]
 
 
 def _hold_back(spans: list[Span], entries: int) -> tuple[list[Span], list[Span]]:

@@ -45,9 +45,14 @@ def write_ids(
 ) -> tuple[list[Result], Cache]:
     """Up to ``steps`` more ids in every job; the call ends early when ``enough`` rows have come to an end."""
     spread, fills = _Spread(jobs, len(cache.length)), _fills_of(model, jobs[0].fill.stream)
+    streams = model.family.streams
     lead, steering, null = spread(_lead), spread(lambda job, row: job.fill.picture, 0), spread(_null)
     pens = Pens(
-        id=spread(lambda job, row: job.ids[-1] if job.ids else row.lead[0].parts[0][1][-1], 0),
+        id=spread(lambda job, row: job.ids[-1] if job.ids else _before(job, row, stream=None), 0),
+        before={
+            name: spread(partial(_before, stream=name), np.zeros(streams[name].shape, streams[name].dtype))
+            for name in sorted({fill.after for fill in fills} - {None})
+        },
         block=spread(lambda job, row: row.cursor.block + len(job.ids), 0),
         index=spread(lambda job, row: row.cursor.index + len(job.ids), 0),
         at=spread(lambda job, row: len(job.ids), 0),
@@ -118,7 +123,9 @@ class _Spread:
 
     def __call__(self, value: Callable[[Job, Row], Any], idle: Any = None) -> np.ndarray:
         """idle: of rows that no job has; their own number unless given."""
-        numbers = np.arange(self._rows, dtype=np.int32) if idle is None else np.full(self._rows, idle)
+        numbers = np.arange(self._rows, dtype=np.int32)
+        if idle is not None:
+            numbers = np.full((self._rows, *np.shape(idle)), idle)
         for job, row in self._pairs:
             numbers[row.number] = value(job, row)
         return numbers
@@ -133,6 +140,11 @@ class _Spread:
 
 def _lead(job: Job, row: Row) -> int:
     return job.rows[0].number
+
+
+def _before(job: Job, row: Row, *, stream: str | None) -> Any:
+    """The entry before a blank that nothing has been written in, where it is of this stream (None: the fill's own)."""
+    return 0 if job.ids or job.fill.after != stream else row.lead[0].parts[0][1][-1]
 
 
 def _null(job: Job, row: Row) -> int:

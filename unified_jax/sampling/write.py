@@ -13,6 +13,7 @@ import numpy as np
 from flax import struct
 
 from unified_jax.core.cache import Cache, commit
+from unified_jax.core.noise import over
 from unified_jax.core.sequence import Interleaved, Payload, Slots
 from unified_jax.core.types import Array, Bool, Int, Leaf
 from unified_jax.sampling.choose import choose
@@ -27,11 +28,13 @@ TICK = 64  # most ids of one call
 class Pens:
     """Where every row is, [B] each.
 
-    id: the last one, not yet run. block, index: its place in the document. at: how many have been chosen in this
-    blank. active: whether the row writes; the others run empty slots.
+    id: the last one, not yet run. before: what is run in its place before any is chosen, where blanks come after other
+    streams, an entry of each. block, index: its place in the document. at: how many have been chosen in this blank.
+    active: whether the row writes; the others run empty slots.
     """
 
     id: Leaf
+    before: dict[str, Leaf]
     block: Leaf
     index: Leaf
     at: Leaf
@@ -105,7 +108,7 @@ def write(
 def _advance(pens: Pens, chosen: Int[Array, "B"], last: Bool[Array, "B"]) -> Pens:
     """Active rows move on by the id just chosen; those for which it was the last become inactive."""
     moved = pens.active.astype(jnp.int32)
-    return Pens(
+    return pens.replace(
         id=jnp.where(pens.active, chosen, pens.id),
         block=pens.block + moved,
         index=pens.index + moved,
@@ -130,8 +133,9 @@ def _slot_each(model: Any, fills: tuple[Any, ...], fill: Int[Array, "B"], pens: 
     before = [each.after or own for each in fills]
     for stream in sorted({own, *before}):
         here = jnp.where(pens.at == 0, jnp.asarray([name == stream for name in before])[fill], stream == own)
+        values = pens.before.get(stream, pens.id)
         entries[stream] = Payload(
-            values=column(jnp.where(here, pens.id, 0)),
+            values=jnp.where(over(here, values), values, 0)[:, None],
             slot=column(~here),  # 1 is behind the only slot: padding
             read=zeros,
             unit=zeros,

@@ -12,7 +12,7 @@ from unified_jax.models.denoisers import transformer
 from unified_jax.models.denoisers.denoiser import Denoiser, PatchEmbed
 from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.adaptive_norm import AdaNorm
-from unified_jax.nn.condition import LabelEmbed, TimeEmbed
+from unified_jax.nn.condition import LabelEmbed, TimeEmbed, level
 from unified_jax.nn.norm import LayerNorm
 from unified_jax.nn.places import SincosPlaces
 from unified_jax.nn.rope import NoRope
@@ -46,7 +46,7 @@ def dit(config: Config, *, dtype: DTypeLike) -> Component:
     )
     module = Denoiser(
         PatchEmbed(width, config["patch_size"], SincosPlaces(base), dtype=dtype),
-        condition={"label": LabelEmbed(config["num_embeds_ada_norm"], width), "time": TimeEmbed(width, ends=1)},
+        condition={"label": LabelEmbed(config["num_embeds_ada_norm"], width), "time": TimeEmbed(width, level, ends=1)},
         text=None,
         backbone=Stack(block, config["num_layers"], NoRope(config["attention_head_dim"]), norm=None),
         norm=AdaNorm(parts=("shift", "scale")),

@@ -13,7 +13,7 @@ from unified_jax.models.denoisers import transformer
 from unified_jax.models.denoisers.denoiser import Denoiser, PatchEmbed, TextIn
 from unified_jax.models.published import Component, Config, with_defaults
 from unified_jax.nn.adaptive_norm import SharedModulation, TableNorm
-from unified_jax.nn.condition import SizeEmbed, TimeEmbed
+from unified_jax.nn.condition import SizeEmbed, TimeEmbed, level
 from unified_jax.nn.cross_attention import CrossAttention
 from unified_jax.nn.mlp import Mlp
 from unified_jax.nn.norm import LayerNorm
@@ -65,7 +65,7 @@ def pixart(config: Config, *, dtype: DTypeLike) -> Component:
     scale = config["interpolation_scale"] or max(config["sample_size"] // 64, 1)
     module = Denoiser(
         PatchEmbed(width, config["patch_size"], SincosPlaces(transformer.base(config), scale), dtype=dtype),
-        condition={"time": TimeEmbed(width), **sizes},
+        condition={"time": TimeEmbed(width, level), **sizes},
         text=TextIn(Mlp(width, jax.nn.gelu, features=width, dtype=dtype)),
         backbone=Reading(stack, "text"),
         norm=TableNorm(parts=("shift", "scale")),
