@@ -75,6 +75,7 @@ CASES = [
     ),
     Case("qwen2", transformers.Qwen2ForCausalLM, transformers.Qwen2Config),
     Case("qwen3", transformers.Qwen3ForCausalLM, transformers.Qwen3Config, dict(head_dim=16)),
+    Case("opt", transformers.OPTForCausalLM, transformers.OPTConfig, dict(ffn_dim=48)),
     Case("phi", transformers.PhiForCausalLM, transformers.PhiConfig),
     Case("persimmon", transformers.PersimmonForCausalLM, transformers.PersimmonConfig, dict(num_key_value_heads=4)),
     Case(

@@ -43,6 +43,7 @@ class Drawn:
 class Case:
     """name: of the row. model: () -> the reference. processor: () -> its processor, picture and words alike. draw:
     (reference, processor, text) -> its greedy picture with guidance of ``SCALE``; None for a system that draws none.
+    ask: (processor, document) -> the prompt. given: the same -> all inputs, in place of what comes of a prompt.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Case:
     processor: Callable[[], Any]
     draw: Callable[[Any, Any, str], Drawn] | None = None
     ask: Callable[[Any, list], str] | None = None
+    given: Callable[[Any, list], dict] | None = None
     shapes: tuple[tuple[int, int], ...] = ((50, 37), (40, 64))
     order: tuple[int | None, ...] = (150, None, 120, None, 250)
     said: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -72,6 +74,8 @@ class Case:
 
     def inputs(self, processor: Any) -> dict:
         """What the reference's own processor makes of the document."""
+        if self.given is not None:
+            return self.given(processor, self.document())
         pictures = [part.pixels for part in self.document() if isinstance(part, Image)]
         prompt = (self.ask or asked)(processor, self.document())
         return dict(processor(text=prompt, images=pictures, return_tensors="pt"))

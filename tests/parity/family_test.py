@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 import torch
+from alignment import CASES as ALIGNMENT
 from difference import worst_relative
 from families import CASES, SCALE, Case
 from words import picture, words
@@ -62,7 +63,7 @@ class Pair:
         return np.asarray(self.forward(self.params if params is None else params, seq))[0]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
+@pytest.fixture(scope="module", params=[*CASES, *ALIGNMENT], ids=lambda case: case.name)
 def pair(request, tmp_path_factory) -> Pair:
     folder, case = tmp_path_factory.mktemp(request.param.name), request.param
     reference, processor = case.reference(), case.processor()
@@ -80,7 +81,7 @@ def test_logits_agree_at_every_slot(pair, record_parity):
     record_parity(
         f"family:{pair.case.name}",
         reference=pair.case.version,
-        what=f"logits of {len(want)} slots, two pictures among them",
+        what=f"logits of {len(want)} slots, pictures among them: {pair.case.order.count(None)}",
         worst_relative=worst,
         tolerance=TOLERANCE,
     )

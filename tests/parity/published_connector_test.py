@@ -164,7 +164,10 @@ def test_a_connector_is_read_out_of_its_system_and_gives_the_same_states(name, t
     ("config", "message"),
     [
         ({"model_type": "llava", "vision_feature_layer": [-2, -5]}, r"vision_feature_layer \[-2, -5\]"),
-        ({"model_type": "blip-2", "qformer_config": {}, "text_config": {"model_type": "bert"}}, "known are opt, t5"),
+        (
+            {"model_type": "blip-2", "qformer_config": {}, "text_config": {"model_type": "bert"}},
+            "known are llama, opt, t5",
+        ),
         ({"model_type": "fuyu"}, "a 'fuyu' checkpoint has no part 'connector'; its parts are none"),
     ],
 )

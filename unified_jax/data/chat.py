@@ -92,8 +92,8 @@ class ChatTokenizer:
             raise ValueError(f"the chat template refuses this conversation: {error}") from None
 
     def special_id(self, name: str) -> int:
-        """The id of a named token (bos_token, boi_token ...). Raises ValueError where the tokenizer has none."""
-        found = None if self._backend is None else self._backend.token_to_id(self.special.get(name, ""))
+        """The id of a token by its name (bos_token, boi_token ...) or as it is spelled. Raises ValueError for none."""
+        found = None if self._backend is None else self._backend.token_to_id(self.special.get(name, name))
         if found is None:
             known = ", ".join(self.special) or "none"
             raise ValueError(f"this checkpoint's tokenizer has no {name}, which pictures need; it names {known}")

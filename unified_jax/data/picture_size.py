@@ -1,7 +1,7 @@
 """The size a picture is resized to: functions of (height, width) that published processors describe in many ways."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -54,6 +54,23 @@ def shortest_edge(height: int, width: int, *, size: int, longest: int | None = N
 def within(height: int, width: int, *, size: tuple[int, int]) -> tuple[int, int]:
     """As large as fits, in proportion, rounded down."""
     return inside(height, width, size=size, rounded=int)
+
+
+def best_resolution(height: int, width: int, *, resolutions: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Of (height, width) the one that keeps most of the picture, and of such the smallest (AnyRes, LLaVA-NeXT)."""
+
+    def cost(size: tuple[int, int]) -> tuple[int, int]:
+        """Minus the pixels that are kept at this size, and what else it has."""
+        kept = min(math.prod(inside(height, width, size=size, rounded=int)), height * width)
+        return -kept, math.prod(size) - kept
+
+    return min(resolutions, key=cost)
+
+
+def at_most(height: int, width: int, *, size: tuple[int, int]) -> tuple[int, int]:
+    """As ``within``, but a picture that fits stays as it is."""
+    fits = height <= size[0] and width <= size[1]
+    return (height, width) if fits else within(height, width, size=size)
 
 
 def inside(height: int, width: int, *, size: tuple[int, int], rounded: Callable[[float], int]) -> tuple[int, int]:

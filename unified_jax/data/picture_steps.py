@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from unified_jax.core.types import Float, Shaped
-from unified_jax.data.picture_size import Size, inside
+from unified_jax.data.picture_size import Size, best_resolution, inside
 
 Step = Callable[[np.ndarray], np.ndarray]
 
@@ -56,11 +56,23 @@ class PadSquare:
 
 
 @dataclasses.dataclass(frozen=True)
+class PadBehind:
+    """``value`` behind the last row and column until both sides are multiples of ``step``, (height, width)."""
+
+    step: tuple[int, int]
+    value: float
+
+    def __call__(self, pixels: Shaped[np.ndarray, "H W 3"]) -> Shaped[np.ndarray, "h w 3"]:
+        rest = [(0, -side % step) for side, step in zip(pixels.shape, self.step)]
+        return np.pad(pixels, (*rest, (0, 0)), constant_values=pixels.dtype.type(self.value))
+
+
+@dataclasses.dataclass(frozen=True)
 class Tiles:
     """The picture small, and then large in squares: [N side side 3] (AnyRes: LLaVA-NeXT; arXiv:2408.03326, 3.2).
 
-    side: of a tile. resolutions: (height, width), multiples of ``side``; of them the one that keeps most of the
-    picture, and of such the smallest, in which it lies between black borders.
+    side: of a tile. resolutions: (height, width), multiples of ``side``; in the best of them it lies between black
+    borders.
     """
 
     side: int
@@ -68,18 +80,13 @@ class Tiles:
     filter: Image.Resampling
 
     def __call__(self, pixels: Shaped[np.ndarray, "H W 3"]) -> Shaped[np.ndarray, "N S S 3"]:
-        height, width = best = min(self.resolutions, key=lambda size: self._cost(pixels, size))
+        height, width = best = best_resolution(*pixels.shape[:2], resolutions=self.resolutions)
         resize = lambda height, width: np.asarray(Image.fromarray(pixels).resize((width, height), self.filter))
         framed = np.zeros((*best, 3), pixels.dtype)
         _put_in_the_middle(resize(*inside(*pixels.shape[:2], size=best, rounded=math.ceil)), framed)
         rows, columns = height // self.side, width // self.side
         tiles = framed.reshape(rows, self.side, columns, self.side, 3).swapaxes(1, 2)
         return np.concatenate([resize(self.side, self.side)[None], tiles.reshape(-1, self.side, self.side, 3)])
-
-    def _cost(self, pixels: Shaped[np.ndarray, "H W 3"], size: tuple[int, int]) -> tuple[int, int]:
-        """Minus the pixels that are kept at this size, and what else it has."""
-        kept = min(math.prod(inside(*pixels.shape[:2], size=size, rounded=int)), math.prod(pixels.shape[:2]))
-        return -kept, math.prod(size) - kept
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ whole picture                       resize, crop                    CLIP, DINOv2
 whole picture, whatever its shape   resize                          SigLIP
 in proportion                       resize to a number of patches   SigLIP 2, Emu3, Qwen2-VL
 in proportion, in a square          resize, pad                     Janus; LLaVA pads first
+smaller where it is too large       resize, pad to whole patches    Fuyu
 small, and large in tiles           tiles                           LLaVA-OneVision
 """
 
@@ -14,8 +15,8 @@ from typing import Any
 
 from PIL import Image
 
-from unified_jax.data.picture_size import Size, longest_edge, most_patches, size_of, whole_blocks
-from unified_jax.data.picture_steps import CenterCrop, PadSquare, Resize, Step, Tiles
+from unified_jax.data.picture_size import Size, at_most, longest_edge, most_patches, size_of, whole_blocks
+from unified_jax.data.picture_steps import CenterCrop, PadBehind, PadSquare, Resize, Step, Tiles
 
 Fields = Mapping[str, Any]
 
@@ -36,6 +37,13 @@ def pad_last(config: Fields) -> list[Step]:
     """Resize so that the longer side fits, a square."""
     size = partial(longest_edge, size=_side(config), least=config["min_size"])
     return [*resize(config, size), *square(config)]
+
+
+def pad_behind(config: Fields) -> list[Step]:
+    """No larger than a size, then whole patches."""
+    step, most = (size_of(config[key], square=True)(0, 0) for key in ("patch_size", "size"))
+    padding = [PadBehind(step, config["padding_value"])] if config["do_pad"] else []
+    return [*resize(config, partial(at_most, size=most)), *padding]
 
 
 def patches(config: Fields) -> list[Step]:
@@ -123,6 +131,15 @@ CHAMELEON = COMMON | {
     "image_mean": (1.0, 1.0, 1.0),
     "image_std": (1.0, 1.0, 1.0),
 }
+FUYU = COMMON | {
+    "resample": BILINEAR,
+    "size": {"height": 1080, "width": 1920},
+    "do_pad": True,
+    "padding_value": 1.0,
+    "patch_size": {"height": 30, "width": 30},
+    "image_mean": HALF,
+    "image_std": HALF,
+}
 JANUS = COMMON | {"size": {"height": 384, "width": 384}, "min_size": 14, "do_pad": True}
 EMU3 = COMMON | {"size": {}, "min_pixels": 512 * 512, "max_pixels": 1024 * 1024, "spatial_factor": 8}
 QWEN2_VL = COMMON | {
@@ -147,6 +164,7 @@ PROCESSORS: Mapping[str, Processor] = {
     "ChameleonImageProcessor": Processor(plain, CHAMELEON),
     "CLIPImageProcessor": Processor(plain, CLIP),
     "Emu3ImageProcessor": Processor(blocks, EMU3),
+    "FuyuImageProcessor": Processor(pad_behind, FUYU),
     "JanusImageProcessor": Processor(pad_last, JANUS),
     "LlavaImageProcessor": Processor(pad_first, CLIP | {"do_pad": False}),
     "LlavaOnevisionImageProcessor": Processor(tiles, ONEVISION),

@@ -6,13 +6,14 @@ The states are those of CLIP's last layer but one, without its class token; vers
 ``LlavaForConditionalGeneration`` of transformers; it reads pictures and draws none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unified_jax.codecs.patch import Patches
 from unified_jax.core.types import DTypeLike
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.interop.pairs import renamed, under
+from unified_jax.interop.rules import Rule
 from unified_jax.models.connectors import projector
 from unified_jax.models.decoders import chat
 from unified_jax.models.decoders.causal_lm import TextSide, text_side
@@ -40,7 +41,17 @@ def llava(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: An
     return Model(
         lane={"text": "main", "vision": "main"},
         width={"main": width},
-        embed={"text": words.tokens, "vision": _vision(config, tower, connector, width, dtype)},
+        embed={
+            "text": words.tokens,
+            "vision": Vision(
+                tower.module,
+                connector.module,
+                width,
+                tower.module.embed.grid,
+                **states_of(config, tower),
+                dtype=dtype,
+            ),
+        },
         backbone=words.stack,
         heads={"text": words.head},
         dtype=dtype,
@@ -67,13 +78,16 @@ def _family(config: Config, beside: Beside, *, words: TextSide, tower: Component
         null=without_text,
         fills={"text": Autoregress("text", allowed=(0, words.tokens.vocab), stop=tokenizer.stop)},
         values_of=lambda values: values,
-        published=_published(config, words, tower, connector, beside.files),
+        published=published(config, words, tower, connector, files=beside.files),
         reader=Reader(beside.preprocess or unprepared, patches),
     )
 
 
-def _vision(config: Config, tower: Component, connector: Component, width: int, dtype: DTypeLike) -> Vision:
-    """Raises ValueError where the class token is kept, or states of several layers are read."""
+def states_of(config: Config, tower: Component) -> dict[str, int]:
+    """Which states are read, as fields of ``Vision``.
+
+    Raises ValueError where the class token is kept, or states of several layers are read.
+    """
     strategy, layer = config["vision_feature_select_strategy"], config["vision_feature_layer"]
     embed = tower.module.embed
     leading = embed.class_tokens + embed.registers
@@ -82,16 +96,24 @@ def _vision(config: Config, tower: Component, connector: Component, width: int, 
             f"vision_feature_layer {layer} with vision_feature_select_strategy {strategy!r}: one layer's states of the "
             "patches alone are read here"
         )
-    return Vision(tower.module, connector.module, width, embed.grid, layer=layer, leading=leading, dtype=dtype)
+    return {"layer": layer, "leading": leading}
 
 
-def _published(
-    config: Config, words: TextSide, tower: Component, connector: Component, files: Mapping[str, Any]
+def published(
+    config: Config,
+    words: TextSide,
+    tower: Component,
+    connector: Component,
+    *,
+    files: Mapping[str, Any],
+    also: Sequence[Rule] = (),
 ) -> Published:
+    """also: rules of what a system has beside these."""
     rules = (
         *renamed(words.rules, {"model.": "language_model.model.", "lm_head.": "language_model.lm_head."}),
         *under("vision_tower.", tower.published.rules, path="embed_vision/encoder/"),
         *under("", connector.published.rules, path="embed_vision/connector/"),
+        *also,
     )
     skip = skip_under({"language_model.": words.skip, "vision_tower.": tower.published.skip})
     return Published(dict(config), rules, skip, former=FORMER, files=files)

@@ -57,8 +57,14 @@ def entries(image: Image, *, grid: tuple[int, int]) -> Span:
     They attend like words, but no part of a picture is run without the rest. Raises ValueError for one to be drawn or
     of another grid.
     """
+    values = given(image)
+    if values.shape[:2] != grid:
+        raise ValueError(f"pictures are {grid[0]} x {grid[1]} patches here, found {values.shape[:2]}")
+    return Span((("vision", values.reshape(grid[0] * grid[1], -1)),), learn=False, grid=grid)
+
+
+def given(image: Image) -> np.ndarray:
+    """A given picture's values. Raises ValueError for one to be drawn."""
     if image.values is None or image.target:
         raise ValueError("this model reads pictures and draws none: give the document no picture as a target")
-    if image.values.shape[:2] != grid:
-        raise ValueError(f"pictures are {grid[0]} x {grid[1]} patches here, found {image.values.shape[:2]}")
-    return Span((("vision", image.values.reshape(grid[0] * grid[1], -1)),), learn=False, grid=grid)
+    return image.values

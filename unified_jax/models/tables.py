@@ -20,11 +20,14 @@ FAMILIES = {
 # Published systems that read or draw pictures, by model_type.
 SYSTEMS = {
     "bagel": "unified_jax.models.bagel.bagel",
+    "blip-2": "unified_jax.models.blip2.blip2",
     "chameleon": "unified_jax.models.chameleon_released.chameleon",
     "emu3": "unified_jax.models.emu3.emu3",
+    "fuyu": "unified_jax.models.fuyu.fuyu",
     "janus": "unified_jax.models.janus.janus",
     "llamagen": "unified_jax.models.llamagen.llamagen",
     "llava": "unified_jax.models.llava.llava",
+    "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
 }
 
 # Published language models, by model_type: alone, or the text side of a system.
@@ -35,6 +38,7 @@ DECODERS = {
     "llama": "unified_jax.models.decoders.llama.llama",
     "mistral": "unified_jax.models.decoders.llama.mistral",
     "mixtral": "unified_jax.models.decoders.mixtral.mixtral",
+    "opt": "unified_jax.models.decoders.opt.opt",
     "persimmon": "unified_jax.models.decoders.persimmon.persimmon",
     "phi": "unified_jax.models.decoders.phi.phi",
     "qwen2": "unified_jax.models.decoders.qwen.qwen2",

@@ -46,6 +46,17 @@ class Tokens(nn.Module):
         return flat.reshape(*states.shape[:-1], self.vocab)
 
 
+class Flat(nn.Module):
+    """Patches by one affine map; nothing tells their places."""
+
+    width: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, payload: Payload, pos: Int[Array, "B N A"]) -> Float[Array, "B N D"]:
+        return Dense(self.width, use_bias=True, dtype=self.dtype, name="patch")(payload.values)
+
+
 class Latents(nn.Module):
     """Patches or latents with a noise level: in(values) + position(row, column) + time.
 

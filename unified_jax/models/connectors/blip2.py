@@ -31,4 +31,5 @@ def blip2(config: Config, *, dtype: DTypeLike) -> Component:
     return connector(module, config, rules=rules, width=sizes["encoder_hidden_size"], roots=roots)
 
 
-WIDTHS = {"opt": ("hidden_size", 768), "t5": ("d_model", 512)}  # of text models: the field, and where it is left out
+# Of text models: the field, and its value where it is left out.
+WIDTHS = {"llama": ("hidden_size", 4096), "opt": ("hidden_size", 768), "t5": ("d_model", 512)}

@@ -5,13 +5,13 @@ from typing import Any
 
 from unified_jax.core.types import DTypeLike
 from unified_jax.models import lm
-from unified_jax.models.decoders import emu3, llama
+from unified_jax.models.decoders import emu3, llama, opt, qwen
 from unified_jax.models.decoders.causal_lm import Decoder
 from unified_jax.models.published import Config, with_defaults
 from unified_jax.models.tables import DECODERS, find
 
 # The text sides of systems are published as differences from these.
-DEFAULTS = {"emu3_text_model": emu3.DEFAULTS, "llama": llama.DEFAULTS}
+DEFAULTS = {"emu3_text_model": emu3.DEFAULTS, "llama": llama.DEFAULTS, "opt": opt.DEFAULTS, "qwen2": qwen.DEFAULTS}
 
 
 def text_config(config: Config) -> Config:

@@ -12,6 +12,9 @@ from unified_jax.nn.moe import Moe
 from unified_jax.nn.moe_block import MoeBlock
 from unified_jax.nn.norm import RMSNorm
 
+# transformers' own, for configs that are published as differences from them.
+DEFAULTS = llama.DEFAULTS | {"vocab_size": 151_936, "intermediate_size": 22_016, "max_position_embeddings": 32_768}
+
 
 def qwen2(config: Config, *, dtype: DTypeLike) -> Decoder:
     """``Qwen2ForCausalLM``, which is Qwen2.5 too: biases on queries, keys and values alone."""
