@@ -15,18 +15,22 @@ class Span:
       block at one sequence index, each entry predicted from itself.
     private: a noised copy that only its own block sees. A full one takes no sequence index, so a clean copy that
       follows stands where the noised one stood.
-    learn: whether entries carry loss. grid: (rows, columns) of the part that is a picture.
+    learn: whether entries carry loss; the name of a stream where only its entries do.
+    grid: (rows, columns) of the part that is a picture.
     blocks: how many entries each block of a full span of one stream has, where it is several, of which later ones see
       earlier ones; () for one block. Each is a square of places, and has a sequence index of its own.
+    counted: whether the entries of a full span have a sequence index each, one after another, as in models whose
+      pictures have no positions of their own.
     fill: when generating, how to produce this span; its values are then placeholders. None: the span is given.
     """
 
     parts: tuple[tuple[str, np.ndarray], ...]
     attend: Literal["causal", "full"] = "causal"
     private: bool = False
-    learn: bool = True
+    learn: bool | str = True
     grid: tuple[int, int] | None = None
     blocks: tuple[int, ...] = ()
+    counted: bool = False
     fill: Any = None
 
     def sizes(self) -> dict[str, int]:
@@ -49,7 +53,8 @@ class Cursor:
         """Moves past a span (its first ``n`` entries, where only part of a causal one was placed)."""
         if span.attend == "full":
             self.block += max(1, len(span.blocks))
-            self.index += 0 if span.private else max(1, len(span.blocks))
+            taken = count([span]) if span.counted else max(1, len(span.blocks))
+            self.index += 0 if span.private else taken
         else:
             n = sum(span.sizes().values()) if n is None else n
             self.block += n
