@@ -24,6 +24,7 @@ SYSTEMS = {
     "janus": "unified_jax.models.janus.janus",
     "llamagen": "unified_jax.models.llamagen.llamagen",
     "llava": "unified_jax.models.llava.llava",
+    "Showo": "unified_jax.models.show_o_released.show_o",
 }
 
 # Published language models, by model_type: alone, or the text side of a system.
