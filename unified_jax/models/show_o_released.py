@@ -20,8 +20,9 @@ above the number that the release calls so; its image_temperature is 1.
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ class _Script:
     def _asked(self, texts: Iterable[Text]) -> Span:
         """The prompt of a drawing."""
         said = [x.values if x.values is not None else self.tokenizer.encode(x.text) for x in texts]
-        ids = [self.special["t2i"], self.special["end"], *np.concatenate([*said, []])]
+        ids = [self.special["t2i"], self.special["end"], *chain.from_iterable(said)]
         return _text([*ids[: LONGEST - 1], self.special["end"]])
 
     def _conversation(self, document: Iterable[Text | Image]) -> list[Span]:
@@ -176,8 +177,8 @@ class _Script:
         )
 
 
-def _text(ids: Iterable[int], *, learn: bool = False) -> Span:
-    return Span((("text", np.array([*ids], np.int32)),), learn=learn)
+def _text(ids: Sequence[int | np.integer], *, learn: bool = False) -> Span:
+    return Span((("text", np.array(ids, np.int32)),), learn=learn)
 
 
 def _rules(words: TextSide, vq: Component) -> Iterator[Rule | Copy]:
