@@ -9,7 +9,7 @@ from table_model import Table, blank, brushes, joint, nothing
 
 from unified_jax.core.discrete import Absorbing
 from unified_jax.core.masking import cosine, linear
-from unified_jax.sampling.confidence import Confident
+from unified_jax.sampling.confidence import Confident, compounded
 from unified_jax.sampling.fill import Refine
 from unified_jax.sampling.refine import refine
 
@@ -78,3 +78,23 @@ def test_each_pass_hides_again_what_the_ratio_leaves_and_uncovers_at_least_one(r
         assert int((z == V).sum()) == min(np.floor(share * n + 1e-3), before - 1)
         assert ((old == V) | (z == old)).all()  # what stands, stands
     assert (z < V).all()
+
+
+def test_passes_may_leave_a_mask_until_the_last():
+    z, process = jnp.array([V, V, 0, 1, 2]), Confident(V, linear, least=1)
+    logits, key, at = (
+        jnp.zeros((len(z), V)),
+        jax.random.key(0),
+        lambda s: dict(t=jnp.float32(s + 0.1), s=jnp.float32(s)),
+    )
+    for s, left in ((0.2, 1), (0.1, 1), (0.0, 0)):
+        z = process.reverse(key, z, logits, **at(s))
+        assert int((z == V).sum()) == left
+    np.testing.assert_array_equal(process.reverse(key, z, logits, **at(0.1)), z)
+
+
+@pytest.mark.parametrize("passes", [1, 6, 50])
+def test_compounded_noise_is_multiplied_by_every_pass(passes):
+    s = 1 - np.arange(1, passes + 1) / passes
+    got = [compounded(jnp.float32(x + 1 / passes), jnp.float32(x)) for x in s]
+    np.testing.assert_allclose(got, np.cumprod(s), rtol=1e-3, atol=1e-7)

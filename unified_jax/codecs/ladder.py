@@ -24,7 +24,7 @@ class Ladder(nn.Module):
     """What both ways share.
 
     widths: of every level, the finest first; sides differ by 2 ** (levels - 1) in all.
-    depth: ResBlocks at each level; the published decoders have one more than their encoders.
+    depth: ResBlocks at each level, or how many at each; the published decoders often have one more than their encoders.
     out: channels of the last convolution; None leaves it out.
     attended: levels where every ResBlock is followed by ``attention``.
     middle: pieces at the coarsest grid, in their order.
@@ -32,7 +32,7 @@ class Ladder(nn.Module):
     """
 
     widths: tuple[int, ...]
-    depth: int
+    depth: int | tuple[int, ...]
     out: int | None = None
     norm: Piece = GroupNorm
     attention: Piece = Attention
@@ -48,7 +48,7 @@ class Ladder(nn.Module):
 
     def run_level(self, x: Float[Array, "B *grid C"], level: int, *given: Array) -> Float[Array, "B *grid D"]:
         """The ResBlocks of a level, and attention where it has some."""
-        for i in range(self.depth):
+        for i in range(self.depth if isinstance(self.depth, int) else self.depth[level]):
             block = ResBlock(self.widths[level], self.norm, self.dtype, self.conv, name=f"level_{level}_block_{i}")
             x = block(x, *given)
             if level in self.attended:

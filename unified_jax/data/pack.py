@@ -116,12 +116,13 @@ class _Writer:
             at, entry = self._take(b, lane, name, n)
             slots, payload = self.lanes[lane], self.payloads[name]
             flat = self.start[lane] + np.arange(at, at + n)
+            each = np.arange(done, done + n)
             steps = np.repeat(np.arange(len(span.blocks)), span.blocks) if span.blocks else 0
-            steps = steps if full else np.arange(done, done + n)
+            steps = steps if full else each
             slots.doc[b, at : at + n] = document
             slots.block[b, at : at + n] = cursor.block + steps
             slots.private[b, at : at + n] = span.private
-            slots.pos[b, at : at + n, 0] = cursor.index + steps
+            slots.pos[b, at : at + n, 0] = cursor.index + (each if span.counted else steps)
             if span.grid is not None and n == span.grid[0] * span.grid[1]:
                 slots.pos[b, at : at + n, 1:] = np.indices(span.grid).reshape(2, n).T
             elif span.blocks:

@@ -19,6 +19,8 @@ class Span:
     grid: (rows, columns) of the part that is a picture.
     blocks: how many entries each block of a full span of one stream has, where it is several, of which later ones see
       earlier ones; () for one block. Each is a square of places, and has a sequence index of its own.
+    counted: whether the entries of a full span have a sequence index each, one after another, as in models whose
+      pictures have no positions of their own.
     fill: when generating, how to produce this span; its values are then placeholders. None: the span is given.
     """
 
@@ -28,6 +30,7 @@ class Span:
     learn: bool | str = True
     grid: tuple[int, int] | None = None
     blocks: tuple[int, ...] = ()
+    counted: bool = False
     fill: Any = None
 
     def sizes(self) -> dict[str, int]:
@@ -50,7 +53,8 @@ class Cursor:
         """Moves past a span (its first ``n`` entries, where only part of a causal one was placed)."""
         if span.attend == "full":
             self.block += max(1, len(span.blocks))
-            self.index += 0 if span.private else max(1, len(span.blocks))
+            taken = count([span]) if span.counted else max(1, len(span.blocks))
+            self.index += 0 if span.private else taken
         else:
             n = sum(span.sizes().values()) if n is None else n
             self.block += n

@@ -41,6 +41,7 @@ class Published:
     roots: what the names of this network begin with, where a larger network's file has them and others, and may put
     more before them.
     files: what else lies in the folder and is written back as it was, JSON by name.
+    constants: tensors that are alike in all files of this layout, by name: they are written, and skipped when read.
     """
 
     config: Mapping[str, Any]
@@ -52,6 +53,7 @@ class Published:
     former: Mapping[str, str] = dataclasses.field(default_factory=dict)
     roots: Sequence[str] = ()
     files: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    constants: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether a tensor of a larger network's file is this network's."""

@@ -5,19 +5,24 @@ tokenizer.json, tokenizer_config.json, ...            its words
 preprocessor_config.json or processor_config.json     what becomes of a picture before it is seen
 generation_config.json                                which ids end a text
 llm_config.json, vit_config.json                      its parts (BAGEL)
+phi/config.json, magvitv2/config.json                 its parts (Show-o)
 """
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from unified_jax.core.files import read_json, write_text
 from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.preprocess import preprocess_of
 from unified_jax.interop import convert, folder
-from unified_jax.interop.checkpoint import Checkpoint
+from unified_jax.interop.checkpoint import Checkpoint, Tensor
 from unified_jax.models.published import Beside, Published
 from unified_jax.models.tables import kind_of
 
@@ -27,6 +32,8 @@ FILES = (
     "processor_config.json",
     "llm_config.json",
     "vit_config.json",
+    "phi/config.json",
+    "magvitv2/config.json",
 )
 
 
@@ -69,7 +76,8 @@ def read_published(checkpoint: Checkpoint, published: Published, shapes: Any) ->
     tensors = {published.name_today(name): tensor for name, tensor in checkpoint.tensors.items()}
     if len(tensors) < len(checkpoint.tensors):
         raise ValueError(f"{source}: holds the network twice, under names with and without {published.prefix!r}")
-    return convert.load(tensors, shapes, rules=rules, skip=published.skip, source=source)
+    skip = "|".join(filter(None, [published.skip, *map(re.escape, published.constants)]))
+    return convert.load(tensors, shapes, rules=rules, skip=skip, source=source)
 
 
 def read_part(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:
@@ -80,11 +88,14 @@ def read_part(checkpoint: Checkpoint, published: Published, shapes: Any) -> Any:
 
 def write_published(path: Path, published: Published, params: Any) -> None:
     """Config, weights and ``published.files`` as the model came."""
-    tensors = convert.export(params, rules=published.rules)
+    constants = {name: Tensor(x.shape, x.dtype, partial(np.asarray, x)) for name, x in published.constants.items()}
+    tensors = convert.export(params, rules=published.rules) | constants
     files = {published.stem: tensors}
     if published.stems:
         of_file = lambda begin: {name.removeprefix(begin): x for name, x in tensors.items() if name.startswith(begin)}
         files = {stem: of_file(f"{stem}.") for stem in published.stems}
+    for name in (*files, *published.files):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
     for stem, own in files.items():
         folder.write_folder(path, own, config=published.config, stem=stem)
     for name, content in published.files.items():

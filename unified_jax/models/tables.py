@@ -28,6 +28,7 @@ SYSTEMS = {
     "llamagen": "unified_jax.models.llamagen.llamagen",
     "llava": "unified_jax.models.llava.llava",
     "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
+    "Showo": "unified_jax.models.show_o_released.show_o",
 }
 
 # Published language models, by model_type: alone, or the text side of a system.

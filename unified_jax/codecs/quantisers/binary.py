@@ -1,6 +1,6 @@
 """Binary: every coordinate of the latent is one bit of the code; there is no codebook to learn or to lose.
 
-    bit_c = [z_c > 0]      vector_c = +-magnitude      code = sum_c bit_c 2^c
+    bit_c = [z_c > 0]      vector_c = +-magnitude      code = sum_c bit_c 2^power_c
 
 ``lookup_free``: magnitude 1 on latents as they are (LFQ: MAGVIT-v2, arXiv:2310.05737, section 3.1). ``spherical``: unit
 latents and vectors (BSQ, arXiv:2406.07548, section 4), whose error is bounded. Each entry is charged
@@ -12,6 +12,7 @@ exactly, for 2^18 codes and more (``information``; BSQ's own bound takes bits as
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -22,8 +23,21 @@ from unified_jax.codecs.quantisers.information import information
 from unified_jax.core.types import Array, Float, Int
 
 
+def rising(width: int) -> Int[Array, "C"]:
+    """The first coordinate is the last bit of the code."""
+    return jnp.arange(width)
+
+
+def falling(width: int) -> Int[Array, "C"]:
+    """The first coordinate is the first bit of the code, as in published files."""
+    return jnp.arange(width)[::-1]
+
+
 class Binary(nn.Module):
-    """Codes of ``width`` bits. measure: of latents, before their signs are read. magnitude: of vectors' coordinates."""
+    """Codes of ``width`` bits. measure: of latents, before their signs are read. magnitude: of vectors' coordinates.
+
+    powers: of two, of every coordinate's bit.
+    """
 
     shape = ()
 
@@ -33,6 +47,7 @@ class Binary(nn.Module):
     commitment: float = 0.25
     entropy: float = 0.1
     temperature: float = 0.5
+    powers: Callable[[int], Array] = rising
 
     @property
     def size(self) -> int:
@@ -42,7 +57,7 @@ class Binary(nn.Module):
     def __call__(self, latents: Float[Array, "*n C"]) -> Quantised:
         z = self.measure(latents.astype(jnp.float32))
         bits = z > 0
-        codes = (bits * 2 ** jnp.arange(self.width)).sum(-1).astype(jnp.int32)
+        codes = (bits * 2 ** self.powers(self.width)).sum(-1).astype(jnp.int32)
         vectors = self._vectors(bits)
         penalty = commit(z, vectors, commitment=self.commitment)
         if self.entropy:
@@ -53,15 +68,15 @@ class Binary(nn.Module):
 
     def lookup(self, codes: Int[Array, "*n"]) -> Float[Array, "*n C"]:
         """The vectors of codes."""
-        return self._vectors((codes[..., None] >> jnp.arange(self.width)) & 1)
+        return self._vectors((codes[..., None] >> self.powers(self.width)) & 1)
 
     def _vectors(self, bits: Array) -> Float[Array, "*n C"]:
         return self.magnitude * jnp.where(bits, 1.0, -1.0)
 
 
-def lookup_free(*, width: int, **weights: float) -> Binary:
+def lookup_free(*, width: int, **fields: Any) -> Binary:
     """LFQ: 2 ** width codes on the corners of the cube."""
-    return Binary(width, unchanged, 1.0, **weights)
+    return Binary(width, unchanged, 1.0, **fields)
 
 
 def spherical(*, width: int, **weights: float) -> Binary:
