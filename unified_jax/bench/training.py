@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from unified_jax.bench.contender import Contender
 from unified_jax.core.sequence import Interleaved
@@ -27,8 +27,8 @@ from unified_jax.train.state import create
 from unified_jax.train.step import train_step
 
 # Plain AdamW with clipping; the peers are given the same values.
-ADAMW = SimpleNamespace(
-    name="adamw", learning_rate=1e-3, weight_decay=0.0, b1=0.9, b2=0.95, clip=1.0, freeze="", averaged=""
+ADAMW = ConfigDict(
+    dict(name="adamw", learning_rate=1e-3, weight_decay=0.0, b1=0.9, b2=0.95, clip=1.0, freeze="", averaged="")
 )
 
 

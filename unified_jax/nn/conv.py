@@ -47,23 +47,26 @@ class Conv(nn.Module):
 
 
 class DepthwiseConv(nn.Module):
-    """size x size convolution of every channel by itself, zero-padded to keep the sides.
+    """size x size convolution of every channel by itself, zero-padded as ``Conv`` is.
 
     A sum of shifted pictures: on CPU it beat XLA's grouped convolution 6x to 40x, and its gradient 5x to 100x.
     """
 
     size: int = 3
+    stride: int = 1
     use_bias: bool = True
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-        (_, height, width, channels), reach = x.shape, self.size // 2
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
+        channels, sides = x.shape[-1], x.shape[1:3]
+        pads = jax.lax.padtype_to_pads(sides, (self.size,) * 2, (self.stride,) * 2, "SAME")
         shape, init = (self.size, self.size, 1, channels), nn.initializers.lecun_normal(in_axis=(0, 1, 2))
         kernel = self.param("kernel", init, shape, jnp.float32).astype(self.dtype)
-        around = jnp.pad(x.astype(self.dtype), [(0, 0), (reach, reach), (reach, reach), (0, 0)])
-        places = np.ndindex(self.size, self.size)
-        y = sum(around[:, i : i + height, j : j + width] * kernel[i, j, 0] for i, j in places)
+        around = jnp.pad(x.astype(self.dtype), [(0, 0), *pads, (0, 0)])
+        height, width = (self.stride * (-(-side // self.stride) - 1) + 1 for side in sides)
+        taken = lambda i, j: around[:, i : i + height : self.stride, j : j + width : self.stride]
+        y = sum(taken(i, j) * kernel[i, j, 0] for i, j in np.ndindex(self.size, self.size))
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, (channels,), jnp.float32).astype(self.dtype)
         return y

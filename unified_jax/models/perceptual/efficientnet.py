@@ -6,6 +6,8 @@ Lite (the TensorFlow TPU models' README): no squeeze-and-excitation, relu6, stem
 Distances between such features compare among themselves only; none of them is an FID, which is of another network.
 """
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,7 @@ from flax import struct
 from unified_jax.core.types import Array, DTypeLike, Float, Leaf
 from unified_jax.interop.rules import Rule
 from unified_jax.models.published import Component, Published
-from unified_jax.nn.conv import Conv
+from unified_jax.nn.conv import Conv, DepthwiseConv
 from unified_jax.nn.dense import Dense
 from unified_jax.nn.norm import FixedNorm
 
@@ -39,19 +41,17 @@ class Seen:
 
 
 class Step(nn.Module):
-    """act(norm(convolution)); every channel by itself where it is depthwise."""
+    """norm(convolution), of all channels or, where ``features`` is None, of every one by itself."""
 
-    features: int
+    features: int | None
     size: int = 1
     stride: int = 1
-    groups: int = 1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
-        conv = Conv(
-            self.features, self.size, self.stride, groups=self.groups, use_bias=False, dtype=self.dtype, name="conv"
-        )
+        make = DepthwiseConv if self.features is None else partial(Conv, self.features)
+        conv = make(size=self.size, stride=self.stride, use_bias=False, dtype=self.dtype, name="conv")
         return FixedNorm(EPSILON, name="norm")(conv(x))
 
 
@@ -69,7 +69,7 @@ class Bottleneck(nn.Module):
         width, y = x.shape[-1] * self.expansion, x
         if self.expansion > 1:
             y = jax.nn.relu6(Step(width, dtype=self.dtype, name="widen")(y))
-        y = Step(width, self.size, self.stride, width, self.dtype, name="each")(y)
+        y = Step(None, self.size, self.stride, self.dtype, name="each")(y)
         y = Step(self.features, dtype=self.dtype, name="narrow")(jax.nn.relu6(y))
         return x + y if x.shape == y.shape else y
 
