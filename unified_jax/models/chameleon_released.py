@@ -39,15 +39,8 @@ def chameleon(config: Config, beside: Beside, *, dtype: DTypeLike, **computation
     """computation: choices of ``lm.computed``. Raises ValueError for a vocabulary whose codes have gaps."""
     decoder, tied = find_decoder(config, dtype=dtype, **computation), config.get("tie_word_embeddings", False)
     words = text_side(decoder, config, tied=tied, dtype=dtype)
-    return Model(
-        lane={"text": "main"},
-        width={"main": config["hidden_size"]},
-        embed={"text": words.tokens},
-        backbone=words.stack,
-        heads={"text": words.head},
-        dtype=dtype,
-        family=_family(config, beside, words=words, vq=chameleon_vqgan(Config(config["vq_config"]), dtype=dtype)),
-    )
+    vq = chameleon_vqgan(Config(config["vq_config"]), dtype=dtype)
+    return words.alone(_family(config, beside, words=words, vq=vq))
 
 
 def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component) -> Family:

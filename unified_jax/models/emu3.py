@@ -46,15 +46,8 @@ def emu3(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: Any
     config, text = with_defaults(config, {"tie_word_embeddings": False}), text_config(config)
     decoder, tied = find_decoder(text, dtype=dtype, **computation), config["tie_word_embeddings"]
     words = text_side(decoder, text, tied=tied, dtype=dtype)
-    return Model(
-        lane={"text": "main"},
-        width={"main": text["hidden_size"]},
-        embed={"text": words.tokens},
-        backbone=words.stack,
-        heads={"text": words.head},
-        dtype=dtype,
-        family=_family(config, beside, words=words, vq=emu3_vqgan(Config(config["vq_config"]), dtype=dtype)),
-    )
+    vq = emu3_vqgan(Config(config["vq_config"]), dtype=dtype)
+    return words.alone(_family(config, beside, words=words, vq=vq))
 
 
 def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component) -> Family:

@@ -13,10 +13,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from unified_jax.core.sequence import Interleaved, Payload
-from unified_jax.core.types import Array, Float, PRNGKeyArray
+from unified_jax.core.sequence import Payload
+from unified_jax.core.types import Array, Float
 from unified_jax.core.verdict import Verdict
-from unified_jax.objectives.judged import picture_mean
+from unified_jax.objectives.judged import Beside, picture_mean
 from unified_jax.objectives.total import Sums
 
 
@@ -35,7 +35,7 @@ GAMES = {"hinge": HINGE, "logistic": LOGISTIC}
 
 
 @dataclasses.dataclass(frozen=True)
-class Fool:
+class Fool(Beside):
     """The maker's side. start, layer: as in ``scale.py``. reads: the name of the prediction that is the verdict."""
 
     stream: str
@@ -46,16 +46,12 @@ class Fool:
     reads: str = "critic"
     name = "fool"
 
-    def corrupt(self, rng: PRNGKeyArray, seq: Interleaved) -> tuple[Interleaved, None]:
-        """Nothing to corrupt."""
-        return seq, None
-
     def loss(self, prediction: Verdict, target: None, payload: Payload) -> Sums:
         return picture_mean(self.game.maker(prediction.fooled).mean((1, 2)), payload)
 
 
 @dataclasses.dataclass(frozen=True)
-class Tell:
+class Tell(Beside):
     """The critic's side, and what keeps it from telling too well.
 
     slope: R1, slope / 2 * mean |d D(x) / d x|^2 (arXiv:1801.04406, eq. 9).
@@ -72,10 +68,6 @@ class Tell:
     reads: str = "critic"
     name = "tell"
     weight = 1.0
-
-    def corrupt(self, rng: PRNGKeyArray, seq: Interleaved) -> tuple[Interleaved, None]:
-        """Nothing to corrupt."""
-        return seq, None
 
     def loss(self, prediction: Verdict, target: None, payload: Payload) -> Sums:
         said = prediction

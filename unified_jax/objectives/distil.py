@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 
 from unified_jax.core.alignment import Alignment
-from unified_jax.core.sequence import Interleaved, Payload
-from unified_jax.core.types import Array, Float, PRNGKeyArray
-from unified_jax.objectives.judged import picture_mean
+from unified_jax.core.sequence import Payload
+from unified_jax.core.types import Array, Float
+from unified_jax.objectives.judged import Beside, picture_mean
 from unified_jax.objectives.total import Sums
 
 
 @dataclasses.dataclass(frozen=True)
-class Distil:
+class Distil(Beside):
     """places + pairs of every picture. start, layer: as in ``scale.py``, the layer being the encoder's last."""
 
     stream: str
@@ -28,10 +28,6 @@ class Distil:
     layer: str = ""
     reads: str = "teacher"
     name = "teacher"
-
-    def corrupt(self, rng: PRNGKeyArray, seq: Interleaved) -> tuple[Interleaved, None]:
-        """Nothing to corrupt."""
-        return seq, None
 
     def loss(self, prediction: Alignment, target: None, payload: Payload) -> Sums:
         z, f = _unit(prediction.ours), _unit(prediction.theirs)

@@ -7,8 +7,16 @@ from unified_jax.core.types import Array, Float, PRNGKeyArray
 from unified_jax.objectives.total import Sums
 
 
+class Beside:
+    """What objectives share that only read what a network beside the model says of its pictures."""
+
+    def corrupt(self, rng: PRNGKeyArray, seq: Interleaved) -> tuple[Interleaved, None]:
+        """Nothing to corrupt."""
+        return seq, None
+
+
 @dataclasses.dataclass(frozen=True)
-class Judged:
+class Judged(Beside):
     """The mean distance of pictures. reads: the judge's name, which is its network's: "st-lpips-alex"."""
 
     stream: str
@@ -19,10 +27,6 @@ class Judged:
     def name(self) -> str:
         """What its loss is called."""
         return self.reads
-
-    def corrupt(self, rng: PRNGKeyArray, seq: Interleaved) -> tuple[Interleaved, None]:
-        """Nothing to corrupt."""
-        return seq, None
 
     def loss(self, prediction: Float[Array, "B"], target: None, payload: Payload) -> Sums:
         """prediction: a distance for every row, which is one picture."""

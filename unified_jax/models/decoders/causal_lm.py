@@ -50,6 +50,18 @@ class TextSide:
     rules: Sequence[Rule | Copy]
     skip: str
 
+    def alone(self, family: Family) -> Model:
+        """One stream of ids over one lane: of words, or of whatever else has its ids among theirs."""
+        return Model(
+            lane={"text": "main"},
+            width={"main": self.tokens.width},
+            embed={"text": self.tokens},
+            backbone=self.stack,
+            heads={"text": self.head},
+            dtype=self.tokens.dtype,
+            family=family,
+        )
+
 
 def text_side(decoder: Decoder, config: Mapping[str, Any], *, tied: bool, dtype: DTypeLike) -> TextSide:
     """tied: whether the head is the table of tokens. dtype: of computation; parameters are float32."""
@@ -63,28 +75,21 @@ def text_side(decoder: Decoder, config: Mapping[str, Any], *, tied: bool, dtype:
 
 
 def causal_lm(decoder: Decoder, config: Mapping[str, Any], beside: Beside, *, dtype: DTypeLike) -> Model:
-    """One stream of ids over one lane. dtype: of computation; parameters are float32."""
+    """dtype: of computation; parameters are float32."""
     side = text_side(decoder, config, tied=config.get("tie_word_embeddings", False), dtype=dtype)
     tokenizer = beside.tokenizer
-    return Model(
-        lane={"text": "main"},
-        width={"main": config["hidden_size"]},
-        embed={"text": side.tokens},
-        backbone=side.stack,
-        heads={"text": side.head},
-        dtype=dtype,
-        family=Family(
-            name=config["model_type"],
-            arguments={},
-            tokenizer=tokenizer,
-            codec=NoPictures(),
-            streams={"text": Stream("main")},
-            smallest=Layout({"main": 1}, {"text": 1}),
-            image_size=(0, 0),
-            write=chat.writer(tokenizer),
-            null=without_text,
-            fills={"text": Autoregress("text", allowed=(0, config["vocab_size"]), stop=tokenizer.stop)},
-            values_of=lambda values: values,
-            published=Published(dict(config), side.rules, side.skip, files=beside.files),
-        ),
+    family = Family(
+        name=config["model_type"],
+        arguments={},
+        tokenizer=tokenizer,
+        codec=NoPictures(),
+        streams={"text": Stream("main")},
+        smallest=Layout({"main": 1}, {"text": 1}),
+        image_size=(0, 0),
+        write=chat.writer(tokenizer),
+        null=without_text,
+        fills={"text": Autoregress("text", allowed=(0, config["vocab_size"]), stop=tokenizer.stop)},
+        values_of=lambda values: values,
+        published=Published(dict(config), side.rules, side.skip, files=beside.files),
     )
+    return side.alone(family)
