@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 import transformers
-from families import TEXT, Case
+from families import TEXT, Case, text_fields
 from tokenizers import processors
 from words import tokenizer
 
@@ -32,7 +32,7 @@ def blip2_opt() -> transformers.Blip2ForConditionalGeneration:
 
 
 def minigpt4() -> transformers.Blip2ForConditionalGeneration:
-    return blip2(transformers.LlamaConfig(**TEXT))
+    return blip2(transformers.LlamaConfig(**text_fields()))
 
 
 def blip2_processor() -> transformers.Blip2Processor:
@@ -62,8 +62,8 @@ def in_their_places(processor: Any, document: list) -> dict:
 
 
 def fuyu() -> transformers.FuyuForCausalLM:
-    options = {"num_hidden_layers": 4, "num_key_value_heads": 4, "partial_rotary_factor": 0.5}
-    text = transformers.PersimmonConfig(**TEXT | options)
+    options = dict(num_hidden_layers=4, num_key_value_heads=4, partial_rotary_factor=0.5)
+    text = transformers.PersimmonConfig(**text_fields(**options))
     place = fuyu_tokenizer().convert_tokens_to_ids("|SPEAKER|")
     return transformers.FuyuForCausalLM(transformers.FuyuConfig(text_config=text, patch_size=8, image_token_id=place))
 
