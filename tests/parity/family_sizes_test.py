@@ -27,6 +27,23 @@ CHAMELEON_34B = dict(
     swin_norm=True,
 )
 OPT_2_7B = transformers.OPTConfig(hidden_size=2560, ffn_dim=10_240, num_hidden_layers=32, num_attention_heads=32)
+QWEN2_0_5B = transformers.Qwen2Config(
+    vocab_size=152_000,
+    hidden_size=896,
+    intermediate_size=4864,
+    num_hidden_layers=24,
+    num_attention_heads=14,
+    num_key_value_heads=2,
+    tie_word_embeddings=True,
+)
+QWEN2_7B = transformers.Qwen2Config(
+    vocab_size=152_128,
+    hidden_size=3584,
+    intermediate_size=18_944,
+    num_hidden_layers=28,
+    num_attention_heads=28,
+    num_key_value_heads=4,
+)
 
 
 def llava(width: int, hidden: int, depth: int, heads: int) -> transformers.LlavaConfig:
@@ -79,6 +96,16 @@ SIZES = {
     "Salesforce/blip2-opt-2.7b": (
         transformers.Blip2ForConditionalGeneration,
         lambda: transformers.Blip2Config(text_config=OPT_2_7B),
+        None,
+    ),
+    "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": (
+        transformers.LlavaOnevisionForConditionalGeneration,
+        lambda: transformers.LlavaOnevisionConfig(text_config=QWEN2_0_5B),
+        None,
+    ),
+    "llava-hf/llava-onevision-qwen2-7b-ov-hf": (
+        transformers.LlavaOnevisionForConditionalGeneration,
+        lambda: transformers.LlavaOnevisionConfig(text_config=QWEN2_7B, tie_word_embeddings=False),
         None,
     ),
     "BAAI/Emu3": (

@@ -27,6 +27,7 @@ SYSTEMS = {
     "janus": "unified_jax.models.janus.janus",
     "llamagen": "unified_jax.models.llamagen.llamagen",
     "llava": "unified_jax.models.llava.llava",
+    "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
     "Showo": "unified_jax.models.show_o_released.show_o",
 }
 
