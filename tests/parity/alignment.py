@@ -146,6 +146,43 @@ def onevision_case(name: str, aspect: str, **fields: Any) -> Case:
     return Case(name, partial(onevision, aspect), partial(onevision_processor, aspect), given=together, **fields)
 
 
+def qwen2_5_vl() -> transformers.Qwen2_5_VLForConditionalGeneration:
+    vision = dict(
+        depth=3,
+        hidden_size=32,
+        intermediate_size=48,
+        num_heads=4,
+        patch_size=4,
+        window_size=16,  # two squares of patches; some windows of these pictures are cut by their borders
+        out_hidden_size=32,
+        fullatt_block_indexes=[1],
+    )
+    rope = dict(rope_type="default", rope_theta=3e4, mrope_section=[2, 1, 1])
+    config = transformers.Qwen2_5_VLConfig(
+        vision_config=vision,
+        text_config=text_fields(rope_parameters=rope),
+        image_token_id=3,
+        vision_start_token_id=4,
+        vision_end_token_id=5,
+    )
+    return transformers.Qwen2_5_VLForConditionalGeneration(config)
+
+
+class QwenProcessor(transformers.Qwen2_5_VLProcessor):
+    """Without its videos, whose own processor needs more packages."""
+
+    def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None = None):
+        self.image_token, self.image_token_id, self.video_token, self.video_token_id = "<image>", 3, "<video>", None
+        transformers.ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+
+def qwen_processor() -> QwenProcessor:
+    size = {"shortest_edge": 2400, "longest_edge": 4096}  # one of the pictures is made larger
+    pictures = transformers.Qwen2VLImageProcessorPil(size=size, patch_size=4)
+    named = tokenizer(image_token="<image>")
+    return QwenProcessor(pictures, named, named.chat_template.replace("<image>", "<boi><image><eoi>"))
+
+
 CASES = [
     Case("blip2-opt", blip2_opt, blip2_processor, ask=prompt, order=(None, 530)),
     Case("minigpt4", minigpt4, blip2_processor, given=in_their_places),
@@ -154,4 +191,5 @@ CASES = [
     # Alone it is seen in four tiles, made smaller to two tiles' patches.
     onevision_case("llava-onevision", "anyres_max_2", shapes=((75, 53),), order=(250, None, 260)),
     onevision_case("llava-onevision-several", "anyres_max_9"),
+    Case("qwen2.5-vl", qwen2_5_vl, qwen_processor, given=together),
 ]
