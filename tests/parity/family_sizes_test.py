@@ -171,11 +171,11 @@ def test_tensors_are_those_of_the_reference(name):
 
 
 def test_early_configs_of_qwen2_5_vl_hold_the_text_side_among_their_own():
-    config = qwen2_5_vl(32, 48, 2, 4, 2, vocab_size=64, tie_word_embeddings=True).to_dict()
+    config = qwen2_5_vl(32, 48, 2, 4, 2, vocab_size=151_936, tie_word_embeddings=True).to_dict()
     text = {key: value for key, value in config.pop("text_config").items() if key != "rope_parameters"}
     told = {"rope_theta": 1e6, "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}}
     early = {**text, **config, **told, "model_type": "qwen2_5_vl"}
     late = {**config, "text_config": text | {"rope_parameters": {"rope_theta": 1e6, "mrope_section": [1, 1, 2]}}}
-    ours = [build_published(each, chat_tokenizer()) for each in (early, late)]
-    assert ours[0].backbone.rope == ours[1].backbone.rope
-    assert ours[0].embed == ours[1].embed and ours[0].heads == ours[1].heads
+    one, other = (build_published(each, chat_tokenizer()) for each in (early, late))
+    assert one.backbone.rope == other.backbone.rope and one.backbone.depth == other.backbone.depth == 2
+    assert one.embed["text"] == other.embed["text"] and one.heads == other.heads
