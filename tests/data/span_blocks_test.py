@@ -48,3 +48,13 @@ def test_parts_in_turn_are_read_from_each_other_and_are_one_unit_of_each_stream(
     np.testing.assert_array_equal(image.unit[0, :3], [0, 0, 1])
     np.testing.assert_array_equal(place.unit[0, :2], [0, 0])
     np.testing.assert_array_equal(seq.lanes["main"].block[0, :7], np.arange(7))
+
+
+def test_a_picture_at_one_index_sees_like_words_and_what_follows_stands_behind_its_extent():
+    picture = Span((("image", np.arange(6)),), grid=(2, 3), extent=3)
+    cursor, rest = skip([WORDS, picture], 8)
+    assert (cursor.block, cursor.index, rest) == (8, 5, [])
+    slots = packed(WORDS, picture, WORDS).lanes["main"]
+    np.testing.assert_array_equal(slots.block[0, :10], np.arange(10))
+    np.testing.assert_array_equal(slots.pos[0, :10, 0], [0, 1, 2, 2, 2, 2, 2, 2, 5, 6])
+    np.testing.assert_array_equal(slots.pos[0, 2:8, 1:], np.indices((2, 3)).reshape(2, 6).T)

@@ -1,16 +1,18 @@
 """Published systems that read pictures before a language model, compared with transformers as those of ``families``."""
 
 import re
+from functools import partial
 from typing import Any
 
 import torch
 import transformers
-from families import TEXT, Case
+from families import TEXT, Case, asked, text_fields
 from tokenizers import processors
 from words import tokenizer
 
 from unified_jax.data.document import Image, Text
 
+RESOLUTIONS = [[36, 36], [36, 72], [72, 36], [72, 72], [36, 108]]
 QUERIES = 7  # into which the pixels do not divide
 
 
@@ -32,7 +34,7 @@ def blip2_opt() -> transformers.Blip2ForConditionalGeneration:
 
 
 def minigpt4() -> transformers.Blip2ForConditionalGeneration:
-    return blip2(transformers.LlamaConfig(**TEXT))
+    return blip2(transformers.LlamaConfig(**text_fields()))
 
 
 def blip2_processor() -> transformers.Blip2Processor:
@@ -62,8 +64,8 @@ def in_their_places(processor: Any, document: list) -> dict:
 
 
 def fuyu() -> transformers.FuyuForCausalLM:
-    options = {"num_hidden_layers": 4, "num_key_value_heads": 4, "partial_rotary_factor": 0.5}
-    text = transformers.PersimmonConfig(**TEXT | options)
+    options = dict(num_hidden_layers=4, num_key_value_heads=4, partial_rotary_factor=0.5)
+    text = transformers.PersimmonConfig(**text_fields(**options))
     place = fuyu_tokenizer().convert_tokens_to_ids("|SPEAKER|")
     return transformers.FuyuForCausalLM(transformers.FuyuConfig(text_config=text, patch_size=8, image_token_id=place))
 
@@ -97,9 +99,97 @@ def fuyu_inputs(processor: Any, document: list) -> dict:
     return {"input_ids": torch.tensor([ids]), "pixel_values": found["pixel_values"]}
 
 
+def onevision(aspect: str) -> transformers.LlavaOnevisionForConditionalGeneration:
+    vision = transformers.SiglipVisionConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        image_size=36,  # which leaves pixels behind the last patch
+        patch_size=8,
+        vision_use_head=False,
+    )
+    config = transformers.LlavaOnevisionConfig(
+        vision_config=vision,
+        text_config=transformers.Qwen2Config(**text_fields()),
+        image_token_index=3,
+        image_grid_pinpoints=RESOLUTIONS,
+        vision_aspect_ratio=aspect,
+    )
+    return transformers.LlavaOnevisionForConditionalGeneration(config)
+
+
+class OnevisionProcessor(transformers.LlavaOnevisionProcessor):
+    """Without its videos, whose own processor needs more packages."""
+
+    def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None = None, aspect: str = ""):
+        self.num_image_tokens, self.vision_feature_select_strategy, self.vision_aspect_ratio = 16, "full", aspect
+        self.image_token, self.image_token_id, self.video_token, self.video_token_id = "<image>", 3, "<video>", None
+        transformers.ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+
+def onevision_processor(aspect: str) -> OnevisionProcessor:
+    pictures = transformers.LlavaOnevisionImageProcessorPil(
+        size={"height": 36, "width": 36}, image_grid_pinpoints=RESOLUTIONS
+    )
+    named = tokenizer(image_token="<image>")
+    return OnevisionProcessor(pictures, named, chat_template=named.chat_template, aspect=aspect)
+
+
+def together(processor: Any, document: list) -> dict:
+    """All pictures are of one conversation."""
+    pictures = [part.pixels for part in document if isinstance(part, Image)]
+    return dict(processor(text=[asked(processor, document)], images=[pictures], return_tensors="pt"))
+
+
+def onevision_case(name: str, aspect: str, **fields: Any) -> Case:
+    return Case(name, partial(onevision, aspect), partial(onevision_processor, aspect), given=together, **fields)
+
+
+def qwen2_5_vl() -> transformers.Qwen2_5_VLForConditionalGeneration:
+    vision = dict(
+        depth=3,
+        hidden_size=32,
+        intermediate_size=48,
+        num_heads=4,
+        patch_size=4,
+        window_size=16,  # two squares of patches; some windows of these pictures are cut by their borders
+        out_hidden_size=32,
+        fullatt_block_indexes=[1],
+    )
+    rope = dict(rope_type="default", rope_theta=3e4, mrope_section=[2, 1, 1])
+    config = transformers.Qwen2_5_VLConfig(
+        vision_config=vision,
+        text_config=text_fields(rope_parameters=rope),
+        image_token_id=3,
+        vision_start_token_id=4,
+        vision_end_token_id=5,
+    )
+    return transformers.Qwen2_5_VLForConditionalGeneration(config)
+
+
+class QwenProcessor(transformers.Qwen2_5_VLProcessor):
+    """Without its videos, whose own processor needs more packages."""
+
+    def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None = None):
+        self.image_token, self.image_token_id, self.video_token, self.video_token_id = "<image>", 3, "<video>", None
+        transformers.ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+
+def qwen_processor() -> QwenProcessor:
+    size = {"shortest_edge": 2400, "longest_edge": 4096}  # one of the pictures is made larger
+    pictures = transformers.Qwen2VLImageProcessorPil(size=size, patch_size=4)
+    named = tokenizer(image_token="<image>")
+    return QwenProcessor(pictures, named, named.chat_template.replace("<image>", "<boi><image><eoi>"))
+
+
 CASES = [
     Case("blip2-opt", blip2_opt, blip2_processor, ask=prompt, order=(None, 530)),
     Case("minigpt4", minigpt4, blip2_processor, given=in_their_places),
     # It reads one picture, before the text; this one is larger than its processor lets through.
     Case("fuyu", fuyu, fuyu_processor, given=fuyu_inputs, shapes=((75, 53),), order=(None, 530)),
+    # Alone it is seen in four tiles, made smaller to two tiles' patches.
+    onevision_case("llava-onevision", "anyres_max_2", shapes=((75, 53),), order=(250, None, 260)),
+    onevision_case("llava-onevision-several", "anyres_max_9"),
+    Case("qwen2.5-vl", qwen2_5_vl, qwen_processor, given=together),
 ]

@@ -1,5 +1,6 @@
 """The published systems that are compared with transformers: a small random model of each, with its processor."""
 
+import copy
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
@@ -29,6 +30,13 @@ TEXT = dict(
 )
 SCALE = 5.0  # of guidance
 AREA = (12 * 8) ** 2  # pixels of a picture that Emu3 draws
+
+
+def text_fields(**changes: Any) -> dict[str, Any]:
+    """``TEXT`` with changes, a copy for each config: transformers' configs write into the dicts they are given, as
+    Persimmon's its ``partial_rotary_factor`` into ``rope_parameters``, which the next model would then be saved with.
+    """
+    return copy.deepcopy(TEXT | changes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +131,7 @@ def llava() -> transformers.LlavaForConditionalGeneration:
         image_size=32,
         patch_size=8,
     )
-    text = transformers.LlamaConfig(**TEXT)
+    text = transformers.LlamaConfig(**text_fields())
     config = transformers.LlavaConfig(vision_config=vision, text_config=text, image_token_index=3)
     return transformers.LlavaForConditionalGeneration(config)
 
@@ -164,7 +172,7 @@ def janus() -> transformers.JanusForConditionalGeneration:
         image_token_embed_dim=32,
     )
     config = transformers.JanusConfig(
-        text_config=transformers.LlamaConfig(**TEXT),
+        text_config=transformers.LlamaConfig(**text_fields()),
         vision_config=vision,
         vq_config=codes,
         image_token_id=3,
@@ -205,7 +213,7 @@ def emu3() -> transformers.Emu3ForConditionalGeneration:
         temporal_downsample_factor=2,
     )
     config = transformers.Emu3Config(
-        text_config=transformers.Emu3TextConfig(**TEXT | {"vocab_size": first + 1 + count}),
+        text_config=transformers.Emu3TextConfig(**text_fields(vocab_size=first + 1 + count)),
         vq_config=codes,
         vocabulary_map={"<image>": 3, "<|extra_200|>": first, **visual},
     )
@@ -272,7 +280,7 @@ def chameleon() -> transformers.ChameleonForConditionalGeneration:
         resolution=32,
     )
     config = transformers.ChameleonConfig(
-        **TEXT | {"num_key_value_heads": 4},
+        **text_fields(num_key_value_heads=4),
         vq_config=codes.to_dict(),
         vocabulary_map={"<image>": 3} | {f"IMGIMG{letter}Z": 60 + i for i, letter in enumerate(letters)},
     )

@@ -27,6 +27,38 @@ CHAMELEON_34B = dict(
     swin_norm=True,
 )
 OPT_2_7B = transformers.OPTConfig(hidden_size=2560, ffn_dim=10_240, num_hidden_layers=32, num_attention_heads=32)
+QWEN2_0_5B = transformers.Qwen2Config(
+    vocab_size=152_000,
+    hidden_size=896,
+    intermediate_size=4864,
+    num_hidden_layers=24,
+    num_attention_heads=14,
+    num_key_value_heads=2,
+    tie_word_embeddings=True,
+)
+QWEN2_7B = transformers.Qwen2Config(
+    vocab_size=152_128,
+    hidden_size=3584,
+    intermediate_size=18_944,
+    num_hidden_layers=28,
+    num_attention_heads=28,
+    num_key_value_heads=4,
+)
+
+
+def qwen2_5_vl(
+    width: int, hidden: int, depth: int, heads: int, kv_heads: int, **fields: object
+) -> transformers.Qwen2_5_VLConfig:
+    text = dict(
+        hidden_size=width,
+        intermediate_size=hidden,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        rope_parameters=dict(rope_type="default", rope_theta=1e6, mrope_section=[16, 24, 24]),
+    )
+    vision = dict(hidden_size=1280, out_hidden_size=width)
+    return transformers.Qwen2_5_VLConfig(text_config=text | fields, vision_config=vision)
 
 
 def llava(width: int, hidden: int, depth: int, heads: int) -> transformers.LlavaConfig:
@@ -81,6 +113,26 @@ SIZES = {
         lambda: transformers.Blip2Config(text_config=OPT_2_7B),
         None,
     ),
+    "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": (
+        transformers.LlavaOnevisionForConditionalGeneration,
+        lambda: transformers.LlavaOnevisionConfig(text_config=QWEN2_0_5B),
+        None,
+    ),
+    "llava-hf/llava-onevision-qwen2-7b-ov-hf": (
+        transformers.LlavaOnevisionForConditionalGeneration,
+        lambda: transformers.LlavaOnevisionConfig(text_config=QWEN2_7B, tie_word_embeddings=False),
+        None,
+    ),
+    "Qwen/Qwen2.5-VL-3B-Instruct": (
+        transformers.Qwen2_5_VLForConditionalGeneration,
+        lambda: qwen2_5_vl(2048, 11_008, 36, 16, 2, vocab_size=151_936, tie_word_embeddings=True),
+        3_754_622_976,
+    ),
+    "Qwen/Qwen2.5-VL-7B-Instruct": (
+        transformers.Qwen2_5_VLForConditionalGeneration,
+        lambda: qwen2_5_vl(3584, 18_944, 28, 28, 4),
+        8_292_166_656,
+    ),
     "BAAI/Emu3": (
         transformers.Emu3ForConditionalGeneration,
         lambda: transformers.Emu3Config(vocabulary_map=EMU3_WORDS),
@@ -116,3 +168,14 @@ def test_tensors_are_those_of_the_reference(name):
     theirs = {published.name_today(key): tuple(x.shape) for key, x in tensors.items()}
     assert ours == {key: shape for key, shape in theirs.items() if not re.fullmatch(published.skip, key)}
     assert known in (None, sum(map(math.prod, ours.values())))
+
+
+def test_early_configs_of_qwen2_5_vl_hold_the_text_side_among_their_own():
+    config = qwen2_5_vl(32, 48, 2, 4, 2, vocab_size=151_936, tie_word_embeddings=True).to_dict()
+    text = {key: value for key, value in config.pop("text_config").items() if key != "rope_parameters"}
+    told = {"rope_theta": 1e6, "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}}
+    early = {**text, **config, **told, "model_type": "qwen2_5_vl"}
+    late = {**config, "text_config": text | {"rope_parameters": {"rope_theta": 1e6, "mrope_section": [1, 1, 2]}}}
+    one, other = (build_published(each, chat_tokenizer()) for each in (early, late))
+    assert one.backbone.rope == other.backbone.rope and one.backbone.depth == other.backbone.depth == 2
+    assert one.embed["text"] == other.embed["text"] and one.heads == other.heads

@@ -122,7 +122,9 @@ class _Writer:
             slots.doc[b, at : at + n] = document
             slots.block[b, at : at + n] = cursor.block + steps
             slots.private[b, at : at + n] = span.private
-            slots.pos[b, at : at + n, 0] = cursor.index + (each if span.counted else steps)
+            slots.pos[b, at : at + n, 0] = cursor.index
+            if span.extent is None:
+                slots.pos[b, at : at + n, 0] += each if span.counted else steps
             if span.grid is not None and n == span.grid[0] * span.grid[1]:
                 slots.pos[b, at : at + n, 1:] = np.indices(span.grid).reshape(2, n).T
             elif span.blocks:

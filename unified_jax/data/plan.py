@@ -21,6 +21,8 @@ class Span:
       earlier ones; () for one block. Each is a square of places, and has a sequence index of its own.
     counted: whether the entries of a full span have a sequence index each, one after another, as in models whose
       pictures have no positions of their own.
+    extent: how many sequence indices the span takes, while all of its entries stand at the first of them, as in models
+      whose rows and columns go on from it; None for what ``attend`` says.
     fill: when generating, how to produce this span; its values are then placeholders. None: the span is given.
     """
 
@@ -31,6 +33,7 @@ class Span:
     grid: tuple[int, int] | None = None
     blocks: tuple[int, ...] = ()
     counted: bool = False
+    extent: int | None = None
     fill: Any = None
 
     def sizes(self) -> dict[str, int]:
@@ -54,11 +57,11 @@ class Cursor:
         if span.attend == "full":
             self.block += max(1, len(span.blocks))
             taken = count([span]) if span.counted else max(1, len(span.blocks))
-            self.index += 0 if span.private else taken
+            taken = 0 if span.private else taken
         else:
-            n = sum(span.sizes().values()) if n is None else n
-            self.block += n
-            self.index += n
+            taken = sum(span.sizes().values()) if n is None else n
+            self.block += taken
+        self.index += taken if span.extent is None else span.extent
 
 
 def count(spans: list[Span]) -> int:

@@ -27,6 +27,8 @@ SYSTEMS = {
     "janus": "unified_jax.models.janus.janus",
     "llamagen": "unified_jax.models.llamagen.llamagen",
     "llava": "unified_jax.models.llava.llava",
+    "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
+    "qwen2_5_vl": "unified_jax.models.qwen2_5_vl.qwen2_5_vl",
     "Showo": "unified_jax.models.show_o_released.show_o",
 }
 
@@ -42,6 +44,7 @@ DECODERS = {
     "persimmon": "unified_jax.models.decoders.persimmon.persimmon",
     "phi": "unified_jax.models.decoders.phi.phi",
     "qwen2": "unified_jax.models.decoders.qwen.qwen2",
+    "qwen2_5_vl_text": "unified_jax.models.decoders.qwen.qwen2_5_vl_text",
     "qwen3": "unified_jax.models.decoders.qwen.qwen3",
     "qwen3_moe": "unified_jax.models.decoders.qwen.qwen3_moe",
 }

@@ -4,7 +4,7 @@ arXiv:2307.06304, section 2; BAGEL, arXiv:2505.14683, section 2.2).
     payload [B N P] -> encoder, each picture by itself -> connector -> + place(row, column) -> [B N D]
 
 The embedder of a stream of patches, as ``Vision`` is for pictures of one size. A picture is a run of neighbouring
-slots: something else, the end of a picture at least, lies between two. Padding shares one slot, so it is no run.
+slots: something else, the end of a picture at least, lies between two.
 """
 
 import flax.linen as nn
@@ -33,11 +33,19 @@ class PackedVision(nn.Module):
         slot, place = payload.slot, pos[..., 1:]
         if not slot.shape[1]:
             return jnp.zeros((*slot.shape, self.width), self.dtype)
-        begins = jnp.pad(jnp.diff(slot, axis=1) != 1, ((0, 0), (1, 0)), constant_values=True)
         # A picture's places are those of a picture as large as the table.
         grid = jnp.broadcast_to(jnp.asarray(self.grid, jnp.int32), place.shape)
-        doc = jnp.cumsum(begins, 1, dtype=jnp.int32)
+        doc = picture_numbers(slot, place)
         states = self.encoder(Pictures(payload.values, doc=doc, place=place, grid=grid)).states
         states = self.connector(states, grid=(1, slot.shape[1]))
         table = self.param("place", nn.initializers.normal(1.0), (*self.grid, self.width), jnp.float32)
         return states + table[place[..., 0], place[..., 1]].astype(self.dtype)
+
+
+def picture_numbers(slot: Int[Array, "B N"], place: Int[Array, "B N 2"]) -> Int[Array, "B N"]:
+    """Which picture of the row, from 1, each entry is of: a run of neighbouring slots whose places change.
+
+    Padding shares one slot, and has the place of the last: behind a picture that ends the row it is no part of it.
+    """
+    apart = (jnp.diff(slot, axis=1) != 1) | (jnp.diff(place, axis=1) == 0).all(-1)
+    return jnp.cumsum(jnp.pad(apart, ((0, 0), (1, 0)), constant_values=True), 1, dtype=jnp.int32)

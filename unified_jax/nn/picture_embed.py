@@ -57,7 +57,7 @@ class PictureEmbed(nn.Module):
         repeated = jnp.broadcast_to(leading[None, None], (batch, pictures.count, *leading.shape))
         x = jnp.concatenate([repeated.reshape(batch, -1, self.width).astype(x.dtype), x], 1)
         read = jnp.broadcast_to(len(leading) * jnp.arange(pictures.count), (batch, pictures.count))
-        return Embedded(x if self.norm is None else self.norm(x), _slots(pictures, len(leading)), read)
+        return Embedded(x if self.norm is None else self.norm(x), slots_of(pictures, len(leading)), read)
 
     def _cut(self, pixels: Float[AnyArray, "B H W 3"]) -> Float[AnyArray, "B h w 3"]:
         """The picture without ``spare`` rows and columns, where just those are left of whole patches."""
@@ -85,7 +85,7 @@ class PictureEmbed(nn.Module):
         return self.param(name, nn.initializers.normal(self.width**-0.5), shape, jnp.float32)
 
 
-def _slots(pictures: Pictures, leading: int) -> Slots:
+def slots_of(pictures: Pictures, leading: int) -> Slots:
     """Slots of the tokens before the patches, ``leading`` for each picture, and of the patches."""
     batch, length = pictures.doc.shape
     before = jnp.repeat(jnp.arange(1, pictures.count + 1, dtype=jnp.int32), leading)

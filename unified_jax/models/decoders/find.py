@@ -11,7 +11,13 @@ from unified_jax.models.published import Config, with_defaults
 from unified_jax.models.tables import DECODERS, find
 
 # The text sides of systems are published as differences from these.
-DEFAULTS = {"emu3_text_model": emu3.DEFAULTS, "llama": llama.DEFAULTS, "opt": opt.DEFAULTS, "qwen2": qwen.DEFAULTS}
+DEFAULTS = {
+    "emu3_text_model": emu3.DEFAULTS,
+    "llama": llama.DEFAULTS,
+    "opt": opt.DEFAULTS,
+    "qwen2": qwen.DEFAULTS,
+    "qwen2_5_vl_text": qwen.VL_DEFAULTS,
+}
 
 
 def text_config(config: Config) -> Config:

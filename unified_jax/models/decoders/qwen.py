@@ -1,4 +1,6 @@
-"""Qwen2, Qwen2.5 (arXiv:2407.10671, 2412.15115), Qwen3 and Qwen3-MoE (arXiv:2505.09388, section 2)."""
+"""Qwen2, Qwen2.5 (arXiv:2407.10671, 2412.15115), the text side of Qwen2.5-VL (arXiv:2502.13923, section 2.1), Qwen3 and
+Qwen3-MoE (arXiv:2505.09388, section 2).
+"""
 
 from functools import partial
 
@@ -7,6 +9,7 @@ from unified_jax.interop.rules import Rule
 from unified_jax.models.decoders import llama
 from unified_jax.models.decoders.causal_lm import Decoder
 from unified_jax.models.published import Config
+from unified_jax.nn.grid_rope import GridRope
 from unified_jax.nn.mlp import find_activation
 from unified_jax.nn.moe import Moe
 from unified_jax.nn.moe_block import MoeBlock
@@ -14,12 +17,32 @@ from unified_jax.nn.norm import RMSNorm
 
 # transformers' own, for configs that are published as differences from them.
 DEFAULTS = llama.DEFAULTS | {"vocab_size": 151_936, "intermediate_size": 22_016, "max_position_embeddings": 32_768}
+VL_DEFAULTS = DEFAULTS | {
+    "vocab_size": 152_064,
+    "hidden_size": 8192,
+    "intermediate_size": 29_568,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 1e6,
+}
 
 
 def qwen2(config: Config, *, dtype: DTypeLike) -> Decoder:
     """``Qwen2ForCausalLM``, which is Qwen2.5 too: biases on queries, keys and values alone."""
     windows = llama.by_layer_type(config)
     return Decoder(llama.stack(config, qkv_bias=True, windows=windows, dtype=dtype), llama.RULES)
+
+
+def qwen2_5_vl_text(config: Config, *, dtype: DTypeLike) -> Decoder:
+    """``Qwen2_5_VLTextModel``: Qwen2 with rotary positions of three axes. Raises ValueError for sliding windows, which
+    would count slots where we count sequence indices.
+    """
+    if config.get("use_sliding_window"):
+        raise ValueError("use_sliding_window true: a qwen2_5_vl model with sliding windows is not supported")
+    stack = llama.stack(config, qkv_bias=True, dtype=dtype)
+    return Decoder(stack.clone(rope=GridRope(stack.rope)), llama.RULES)
 
 
 def qwen3(config: Config, *, dtype: DTypeLike) -> Decoder:
