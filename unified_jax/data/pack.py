@@ -132,7 +132,7 @@ class _Writer:
             payload.values[b, entry : entry + n] = values
             payload.slot[b, entry : entry + n] = np.arange(at, at + n)
             payload.unit[b, entry : entry + n] = self.units[name][b]
-            payload.weight[b, entry : entry + n] = span.learn in (True, name)
+            payload.weight[b, entry : entry + n] = (each >= span.heading) & (span.learn in (True, name))
             if full:
                 payload.read[b, entry : entry + n] = flat
             else:

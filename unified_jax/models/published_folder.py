@@ -6,6 +6,7 @@ preprocessor_config.json or processor_config.json     what becomes of a picture 
 generation_config.json                                which ids end a text
 llm_config.json, vit_config.json                      its parts (BAGEL)
 phi/config.json, magvitv2/config.json                 its parts (Show-o)
+vae/config.json                                       its codec (JanusFlow)
 """
 
 import dataclasses
@@ -34,6 +35,7 @@ FILES = (
     "vit_config.json",
     "phi/config.json",
     "magvitv2/config.json",
+    "vae/config.json",
 )
 
 
