@@ -105,11 +105,13 @@ def _reads(config: Config, vision: Config, clock: Clock, width: int, dtype: DTyp
     """The release drops SigLIP's last layer, and the norm behind it."""
     vision = with_defaults(Config(vision.get("vision_config", vision)), siglip.DEFAULTS)
     seen = Config(vision | {"num_hidden_layers": vision["num_hidden_layers"] - 1})
+    places = transformer.table_side(vision)
     return TwoReads(
         clock,
         transformer.stack(seen, dtype=dtype),
         Projection(width, (width,), norm=partial(RMSNorm, 1e-6), dtype=dtype),
         (config["image_latent_height"], config["image_latent_width"]),
+        (places, places),
         config["image_latent_dim"],
         config["clip_latent_dim"],
         width,
@@ -131,6 +133,7 @@ def _family(
     script = Script(beside.tokenizer, codec, grid)
     height, columns = (side * codec.size * vae.module.factor for side in grid)
     room = {"text": 1, "image": 1 + grid[0] * grid[1]}
+    end = beside.tokenizer.stop or (beside.tokenizer.special_id(END),)
     return Family(
         name=config["_class_name"],
         arguments={},
@@ -142,7 +145,7 @@ def _family(
         write=script.write,
         null=without_text,
         fills={
-            "text": Autoregress("text", allowed=(0, words.tokens.vocab), stop=(beside.tokenizer.special_id(END),)),
+            "text": Autoregress("text", allowed=(0, words.tokens.vocab), stop=end),
             "image": Integrate("image", PATH),
         },
         values_of=lambda values: values[1:].reshape(*grid, -1),

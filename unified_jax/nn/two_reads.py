@@ -23,8 +23,10 @@ from unified_jax.nn.adaptive_norm import AdaNorm
 from unified_jax.nn.condition import WAVES
 from unified_jax.nn.dense import Dense
 from unified_jax.nn.embed import sincos
+from unified_jax.nn.grid_features import resize
 from unified_jax.nn.headed import Grid, count, entries, pictures, whole
 from unified_jax.nn.mlp import Mlp
+from unified_jax.nn.resample import cubic
 from unified_jax.nn.stack import Stack
 
 
@@ -42,13 +44,15 @@ class Clock(nn.Module):
 class TwoReads(nn.Module):
     """The embedder. stack: of the first read. fuse: of ``nn/connectors``, of both reads side by side, to ``width``.
 
-    grid: (rows, columns) of every picture, in entries. channels: of a latent. seen: width of the stack.
+    grid: (rows, columns) of every picture, in entries; table: of the learned places, which are resized to that.
+    channels: of a latent. seen: width of the stack.
     """
 
     clock: Clock
     stack: Stack
     fuse: nn.Module
     grid: Grid
+    table: Grid
     channels: int
     seen: int
     width: int
@@ -57,7 +61,7 @@ class TwoReads(nn.Module):
     def setup(self):
         dense = lambda features, axes: Dense(features, axes=axes, use_bias=True, dtype=self.dtype)
         self.time, self.patch_seen, self.patch_plain = dense(self.width, 1), dense(self.seen, 3), dense(self.width, 3)
-        shape = (*self.grid, self.seen)
+        shape = (*self.table, self.seen)
         self.place = self.param("place", nn.initializers.normal(self.seen**-0.5), shape, jnp.float32)
 
     def __call__(self, payload: Payload, pos: Int[Array, "B N A"]) -> Float[Array, "B N D"]:
@@ -79,7 +83,8 @@ class TwoReads(nn.Module):
     def read(self, patches: Float[Array, "B T p q C"]) -> Float[Array, "B T D"]:
         """What they show."""
         x = self.patch_seen(patches)
-        x = x + self.place.reshape(-1, self.seen).astype(x.dtype)
+        place = resize(self.place[None], self.grid, weights=cubic)
+        x = x + place.reshape(-1, self.seen).astype(x.dtype)
         return self.stack({"main": x}, slots=one_block(*x.shape[:2]))[0]["main"]
 
     def fused(self, patches: Float[Array, "B T p q C"]) -> Float[Array, "B T D"]:
