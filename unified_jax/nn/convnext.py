@@ -26,7 +26,8 @@ class ResponseNorm(nn.Module):
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
         scale, bias = (self.param(name, nn.initializers.zeros, x.shape[-1:], jnp.float32) for name in ("scale", "bias"))
         y = x.astype(jnp.float32)
-        norm = jnp.sqrt(jnp.square(y).sum((1, 2), keepdims=True))
+        square = jnp.square(y).sum((1, 2), keepdims=True)
+        norm = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)  # a slope at 0 too
         relative = norm / (norm.mean(-1, keepdims=True) + self.epsilon)
         return (y * (scale * relative + 1) + bias).astype(x.dtype)
 
