@@ -38,6 +38,7 @@ from unified_jax.objectives.total import losses, total
 from unified_jax.sampling.engine import Engine
 from unified_jax.sampling.fill import Settings
 from unified_jax.sampling.requests import Request
+from unified_jax.sampling.solvers.euler import Euler
 
 DATA = Path(__file__).parents[1] / "families/data/showo2"
 VERSION = "showlab/Show-o 45a5a2de"
@@ -178,27 +179,23 @@ def test_a_given_picture_and_the_greedy_answer(show, note):
 
 
 def test_every_step_of_two_drawings(show, note, monkeypatch):
+    """Each step from the reference's latents: the small network is so steep that rounding grows a hundredfold in a step,
+    and two runs in float32 part whatever computes them.
+    """
     want, family = show.want, show.model.family
-    rngs = [jax.random.key(i) for i in range(2)]
-    keys = jnp.stack([jax.random.key_data(jax.random.split(rng)[1]) for rng in rngs])
-    start = jnp.stack([jnp.asarray(show.entries(x)).reshape(16, -1) for x in want["t2i_latents"][0]])
-    start = jnp.pad(start, ((0, 0), (1, 0), (0, 0)))
-
-    def recorded(key, shape):
-        return start[jnp.argmax((keys == jax.random.key_data(key)).all(-1))]
-
-    monkeypatch.setattr(jax.random, "normal", recorded)
-    seen = Seen()
-    fill = dataclasses.replace(family.fills["image"], guidance=seen, solver=seen)
+    before = np.stack([[show.entries(latents) for latents in step] for step in want["t2i_latents"][:-1]])
+    before = np.pad(before.reshape(TIMES - 1, 2, 16, -1), ((0, 0), (0, 0), (1, 0), (0, 0)))
+    monkeypatch.setattr(jax.random, "normal", lambda key, shape: jnp.asarray(before[0, 0]))
+    led = Led(starts=before.repeat(2, 1))
+    fill = dataclasses.replace(family.fills["image"], guidance=led, solver=led)
     model = show.model.clone(family=dataclasses.replace(family, fills={**family.fills, "image": fill}))
     engine = Engine(model, show.params, rows=8, capacity=64, chunks=(32,))
     texts = [row[1 : at[0, 0] - 1] for row, at in zip(want["t2i_ids"], want["t2i_positions"])]
     documents = [[show.text(ids), Image(target=True)] for ids in (*texts, texts[0][::-1])]
     settings = Settings(steps=TIMES - 1, shift=SHIFT, guidance_scale=SCALE)
-    made = engine.generate([Request(*each, settings) for each in zip(documents, [*rngs, rngs[0]])])
+    made = engine.generate([Request(each, jax.random.key(0), settings) for each in documents])
     jax.effects_barrier()
-    times, outputs, _, x = (np.stack(each) for each in zip(*sorted(seen.found, key=lambda step: -step[0][0])))
-    final = np.stack([show.entries(latents) for latents in want["t2i_latents"][-1]])
+    times, outputs, _, after = (np.stack(each) for each in zip(*sorted(led.found, key=lambda step: -step[0][0])))
     drawn = np.stack([each[-1].values for each in made[:2]])
     std, mean = (torch.tensor(VAE[f"latents_{name}"]).reshape(1, 4, 1, 1, 1) for name in ("std", "mean"))
     with torch.no_grad():
@@ -206,15 +203,32 @@ def test_every_step_of_two_drawings(show, note, monkeypatch):
     decoded = family.codec.decode(show.params["codec"], drawn).transpose(0, 3, 1, 2)
     note(
         "-drawing",
-        f"two guided drawings: both branches and the latents of all {TIMES - 1} steps, and the pictures",
+        f"two guided drawings: both branches and the latents of all {TIMES - 1} steps, each from the reference's "
+        "latents, and the pictures",
         (1 - times[:, 0], want["t2i_times"]),
         (show.latents(outputs[:, [0, 2]]), want["t2i_velocities"][:, 0]),
         (show.latents(outputs[:, [1, 3]]), want["t2i_velocities"][:, 1]),
-        (show.latents(x[:, [0, 2]]), want["t2i_latents"][:-1]),
-        (drawn, final),
+        (show.latents(after[:, [0, 2]]), want["t2i_latents"][1:]),
+        (drawn, np.stack([show.entries(latents) for latents in want["t2i_latents"][-1]])),
         (decoded, pixels.numpy()),
     )
-    assert worst_relative(made[2][-1].values, made[0][-1].values) > 0.01
+    assert worst_relative(outputs[0, 4], outputs[0, 0]) > 0.01  # another prompt, and the same noise
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Led(Seen):
+    """As ``Seen``, noting x after the step. starts: [steps, rows, N, P], where steps of the first rows begin."""
+
+    starts: Any = None
+
+    def step(self, state, *, denoiser, interval):
+        number = (interval.count - interval.left)[0]
+        led = jnp.asarray(self.starts)[number]
+        x = state.x.at[: len(led)].set(led)
+        new = Euler().step(state.replace(x=x), denoiser=denoiser, interval=interval)
+        note = lambda *arrays: self.found.append(tuple(map(np.asarray, arrays)))
+        jax.debug.callback(note, interval.here.t, *self.traced.pop(), new.x)
+        return new
 
 
 def test_it_learns_to_draw_and_to_answer(show):
