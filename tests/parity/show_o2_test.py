@@ -179,7 +179,7 @@ def test_a_given_picture_and_the_greedy_answer(show, note):
 
 
 def test_every_step_of_two_drawings(show, note, monkeypatch):
-    """Each step from the reference's latents: the small network is so steep that rounding grows a hundredfold in a step,
+    """Each step from the reference's latents: the small network is so steep that rounding grows a hundredfold a step,
     and two runs in float32 part whatever computes them.
     """
     want, family = show.want, show.model.family
