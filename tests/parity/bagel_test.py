@@ -14,6 +14,7 @@ import tokenizers
 from difference import worst_relative
 from safetensors.numpy import load_file
 from tokenizers import models, pre_tokenizers
+from watched import Seen
 from words import picture
 
 import unified_jax as uj
@@ -28,7 +29,6 @@ from unified_jax.sampling.fill import Settings
 from unified_jax.sampling.guidance import ClassifierFree
 from unified_jax.sampling.guidance.correct import renormalise, renormalise_channels
 from unified_jax.sampling.requests import Job, Request
-from unified_jax.sampling.solvers.euler import Euler
 
 DATA = Path(__file__).parents[1] / "families/data/bagel"
 TOLERANCE = 1e-4
@@ -305,25 +305,3 @@ def test_a_family_that_is_not_guided_by_pictures_says_so(bagel):
     request = Request([Text("w1"), Image(target=True)], jax.random.key(0), Settings(image_guidance_scale=2.0))
     with pytest.raises(ValueError, match="is not guided by pictures"):
         Job(0, request, dataclasses.replace(bagel.model.family, blind=None), bagel.params)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Seen(ClassifierFree):
-    """Guidance and Euler's method at once, that note (times, outputs, guided, x) of every step, in any order."""
-
-    found: list = dataclasses.field(default_factory=list)
-    traced: list = dataclasses.field(default_factory=list)
-
-    def __call__(self, output, scale, **rows):
-        guided = super().__call__(output, scale, **rows)
-        self.traced.append((output, guided))
-        return guided
-
-    def init(self, x, point):
-        return Euler().init(x, point)
-
-    def step(self, state, *, denoiser, interval):
-        new = Euler().step(state, denoiser=denoiser, interval=interval)
-        note = lambda *arrays: self.found.append(tuple(map(np.asarray, arrays)))
-        jax.debug.callback(note, interval.here.t, *self.traced.pop(), state.x)
-        return new

@@ -17,7 +17,8 @@ from unified_jax.core.types import Array, Int, Leaf
 
 @struct.dataclass
 class Cache:
-    """kv: what ``storage`` keeps of (keys, values) [L B K S C]. slots: their Slots, doc 0 where nothing is written.
+    """kv: what ``storage`` keeps of (keys, values) [L B K S C], followed by those of a second stack where there is one.
+    slots: their Slots, doc 0 where nothing is written.
 
     length: int32 [B], where each row's next slots go. storage: static.
     """
@@ -32,7 +33,7 @@ class Cache:
         return self.slots.doc.shape[1]
 
 
-def empty(kv: tuple[Leaf, Leaf], capacity: int, axes: int = 3, *, storage: Storage = Plain()) -> Cache:
+def empty(kv: tuple[Leaf, ...], capacity: int, axes: int = 3, *, storage: Storage = Plain()) -> Cache:
     """A cache of ``capacity`` slots a row, shaped after one output's kv ([L B K T C] each, any T; shapes suffice)."""
     batch = kv[0].shape[1]
     whole = tuple(jax.ShapeDtypeStruct((*x.shape[:3], capacity, *x.shape[4:]), x.dtype) for x in kv)
@@ -52,7 +53,7 @@ def take(cache: Cache, rows: Int[Array, "b"]) -> Cache:
     )
 
 
-def commit(cache: Cache, kv: tuple[Array, Array], slots: Slots, *, rows: Int[Array, "b"] | None = None) -> Cache:
+def commit(cache: Cache, kv: tuple[Array, ...], slots: Slots, *, rows: Int[Array, "b"] | None = None) -> Cache:
     """Appends one output's keys, values and slots to each row, or to those named in ``rows``.
 
     A row grows by its occupied new slots; empty ones, at the end or between lanes, take no room. Rows beyond the last

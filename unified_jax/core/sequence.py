@@ -80,6 +80,12 @@ class Interleaved:
         return self.replace(streams={**self.streams, stream: self.streams[stream].replace(**fields)})
 
 
+def one_block(batch: int, length: int) -> Slots:
+    """Slots that all see each other, each row by itself, and have no places."""
+    ones = jnp.ones((batch, length), jnp.int32)
+    return Slots(doc=ones, block=0 * ones, private=ones < 0, pos=jnp.zeros((batch, length, 3), jnp.int32))
+
+
 def join(lanes: Mapping[str, Any]) -> Any:
     """Lanes side by side in name order: [B T_i ...] leaves become [B sum(T_i) ...]."""
     if len(lanes) == 1:

@@ -19,7 +19,7 @@ class Plain:
 
     dtype: DTypeLike | None = None
 
-    def encode(self, kv: tuple[Array, Array]) -> Any:
+    def encode(self, kv: tuple[Array, ...]) -> Any:
         return kv if self.dtype is None else tuple(x.astype(self.dtype) for x in kv)
 
     def decode(self, stored: Any) -> tuple[Array, Array]:
@@ -30,7 +30,7 @@ class Plain:
 class Int8:
     """Eight-bit integers with one float32 scale for each slot and head: the largest magnitude becomes 127."""
 
-    def encode(self, kv: tuple[Array, Array]) -> Any:
+    def encode(self, kv: tuple[Array, ...]) -> Any:
         return jax.tree.map(_quantise, kv)
 
     def decode(self, stored: Any) -> tuple[Array, Array]:

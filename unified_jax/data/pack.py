@@ -117,7 +117,7 @@ class _Writer:
             slots, payload = self.lanes[lane], self.payloads[name]
             flat = self.start[lane] + np.arange(at, at + n)
             each = np.arange(done, done + n)
-            steps = np.repeat(np.arange(len(span.blocks)), span.blocks) if span.blocks else 0
+            steps = np.repeat(np.arange(len(span.blocks)), span.blocks)[each] if span.blocks else 0
             steps = steps if full else each
             slots.doc[b, at : at + n] = document
             slots.block[b, at : at + n] = cursor.block + steps
@@ -127,12 +127,12 @@ class _Writer:
                 slots.pos[b, at : at + n, 0] += each if span.counted else steps
             if span.grid is not None and n == span.grid[0] * span.grid[1]:
                 slots.pos[b, at : at + n, 1:] = np.indices(span.grid).reshape(2, n).T
-            elif span.blocks:
+            elif span.blocks and span.grid is None:
                 slots.pos[b, at : at + n, 1:] = np.concatenate([_square(size) for size in span.blocks])
             payload.values[b, entry : entry + n] = values
             payload.slot[b, entry : entry + n] = np.arange(at, at + n)
             payload.unit[b, entry : entry + n] = self.units[name][b]
-            payload.weight[b, entry : entry + n] = span.learn in (True, name)
+            payload.weight[b, entry : entry + n] = (each >= span.heading) & (span.learn in (True, name))
             if full:
                 payload.read[b, entry : entry + n] = flat
             else:

@@ -17,12 +17,13 @@ class Span:
       follows stands where the noised one stood.
     learn: whether entries carry loss; the name of a stream where only its entries do.
     grid: (rows, columns) of the part that is a picture.
-    blocks: how many entries each block of a full span of one stream has, where it is several, of which later ones see
-      earlier ones; () for one block. Each is a square of places, and has a sequence index of its own.
+    blocks: how many entries each block of a full span has, where it is several, of which later ones see earlier ones;
+      () for one block. Each has a sequence index of its own and, where there is no grid, is a square of places.
     counted: whether the entries of a full span have a sequence index each, one after another, as in models whose
       pictures have no positions of their own.
     extent: how many sequence indices the span takes, while all of its entries stand at the first of them, as in models
       whose rows and columns go on from it; None for what ``attend`` says.
+    heading: how many of the first entries are never learned: those that only tell what follows its time.
     fill: when generating, how to produce this span; its values are then placeholders. None: the span is given.
     """
 
@@ -34,6 +35,7 @@ class Span:
     blocks: tuple[int, ...] = ()
     counted: bool = False
     extent: int | None = None
+    heading: int = 0
     fill: Any = None
 
     def sizes(self) -> dict[str, int]:

@@ -3,7 +3,7 @@
 whole picture                       resize, crop                    CLIP, DINOv2 (Bit), BLIP, Chameleon
 whole picture, whatever its shape   resize                          SigLIP
 in proportion                       resize to a number of patches   SigLIP 2, Emu3, Qwen2-VL
-in proportion, in a square          resize, pad                     Janus; LLaVA pads first
+in proportion, in a square          resize, pad                     Janus, as its repository too; LLaVA pads first
 smaller where it is too large       resize, pad to whole patches    Fuyu
 small, and large in tiles           tiles                           LLaVA-OneVision
 """
@@ -37,6 +37,12 @@ def pad_last(config: Fields) -> list[Step]:
     """Resize so that the longer side fits, a square."""
     size = partial(longest_edge, size=_side(config), least=config["min_size"])
     return [*resize(config, size), *square(config)]
+
+
+def pad_last_to(config: Fields) -> list[Step]:
+    """The same, of a config that gives the side of the square alone."""
+    side = config["image_size"]
+    return pad_last({**config, "size": {"height": side, "width": side}})
 
 
 def pad_behind(config: Fields) -> list[Step]:
@@ -171,4 +177,5 @@ PROCESSORS: Mapping[str, Processor] = {
     "Qwen2VLImageProcessor": Processor(blocks, QWEN2_VL),
     "Siglip2ImageProcessor": Processor(patches, SIGLIP2),
     "SiglipImageProcessor": Processor(plain, SIGLIP),
+    "VLMImageProcessor": Processor(pad_last_to, JANUS),
 }

@@ -4,6 +4,7 @@ The one assembly behind every family whose generation lives in the sequence. It 
 those are arrays of the Interleaved batch (``core.sequence``) and the modules it was given.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from unified_jax.core.cache import Cache
-from unified_jax.core.sequence import Interleaved, Slots, join
+from unified_jax.core.sequence import Interleaved, Payload, Slots, join
 from unified_jax.core.types import Array, DTypeLike, Float, Leaf
 from unified_jax.data.document import Part
 from unified_jax.data.plan import Span
@@ -32,6 +33,8 @@ class Output:
 class Model(nn.Module):
     """lane: stream -> lane. width: lane -> D. embed, heads: stream -> piece. backbone: a Stack or anything like it.
 
+    tell: stream -> piece, payload -> what the backbone's adaptive norms are told at its slots, ``told`` numbers each.
+      Other slots are told zeros; where no stream has a piece, the backbone is told nothing.
     family: how documents become spans and back; no part of the computation.
     """
 
@@ -41,6 +44,8 @@ class Model(nn.Module):
     backbone: nn.Module
     heads: Mapping[str, nn.Module]
     family: Family
+    tell: Mapping[str, nn.Module] = dataclasses.field(default_factory=dict)
+    told: int = 0
     dtype: DTypeLike = jnp.float32
 
     def __hash__(self) -> int:
@@ -58,22 +63,34 @@ class Model(nn.Module):
 
     def __call__(self, seq: Interleaved, cache: Cache | None = None) -> Output:
         seq = jax.tree.map(jnp.asarray, seq)
-        xs = {}
-        for lane, slots in seq.lanes.items():
-            streams = [name for name in sorted(seq.streams) if self.lane[name] == lane]
-            xs[lane] = self._fill(slots, {name: seq.streams[name] for name in streams}, self.width[lane])
-        query = join(seq.lanes)
-        hidden, kv = self.backbone(xs, slots=query, cache=cache)
+        xs = self._lanes(seq, self.embed, width=self.width, dtype=self.dtype)
+        query, told = join(seq.lanes), {}
+        if self.tell:
+            told["condition"] = self._lanes(seq, self.tell, width=dict.fromkeys(xs, self.told), dtype=jnp.float32)
+        hidden, kv = self.backbone(xs, slots=query, cache=cache, **told)
         return Output(hidden, kv, query)
 
-    def _fill(self, slots: Slots, payloads: Mapping[str, Any], width: int) -> Float[Array, "B T D"]:
-        """Every stream's embeddings at their slots; empty slots are zero."""
+    def _lanes(
+        self, seq: Interleaved, pieces: Mapping[str, nn.Module], *, width: Mapping[str, int], dtype: DTypeLike
+    ) -> dict[str, Float[Array, "B T D"]]:
+        """What pieces make of the streams they have, at its slots in every lane; other slots are zero."""
+        lanes = {}
+        for lane, slots in seq.lanes.items():
+            streams = [name for name in sorted(seq.streams) if self.lane[name] == lane and name in pieces]
+            own = {name: (pieces[name], seq.streams[name]) for name in streams}
+            lanes[lane] = self._fill(slots, own, width=width[lane], dtype=dtype)
+        return lanes
+
+    def _fill(
+        self, slots: Slots, own: Mapping[str, tuple[nn.Module, Payload]], *, width: int, dtype: DTypeLike
+    ) -> Float[Array, "B T D"]:
+        """own: by stream, a piece and what it is applied to."""
         batch, capacity = slots.doc.shape
-        x = jnp.zeros((batch * (capacity + 1), width), self.dtype)
+        x = jnp.zeros((batch * (capacity + 1), width), dtype)
         row = (capacity + 1) * jnp.arange(batch)[:, None]
-        for name, payload in payloads.items():
+        for piece, payload in own.values():
             pos = jnp.take_along_axis(slots.pos, jnp.minimum(payload.slot, capacity - 1)[..., None], 1)
-            states = self.embed[name](payload, pos)
+            states = piece(payload, pos)
             # Padding entries all go to the spare slot behind each row, which is cut off again.
             x = x.at[(row + payload.slot).reshape(-1)].set(states.reshape(-1, width), mode="promise_in_bounds")
         return x.reshape(batch, capacity + 1, width)[:, :capacity]

@@ -6,6 +6,8 @@ preprocessor_config.json or processor_config.json     what becomes of a picture 
 generation_config.json                                which ids end a text
 llm_config.json, vit_config.json                      its parts (BAGEL)
 phi/config.json, magvitv2/config.json                 its parts (Show-o)
+vae/config.json                                       its codec (JanusFlow, Show-o2)
+llm/config.json, siglip/config.json, ...              its parts (Show-o2)
 """
 
 import dataclasses
@@ -34,6 +36,10 @@ FILES = (
     "vit_config.json",
     "phi/config.json",
     "magvitv2/config.json",
+    "vae/config.json",
+    "llm/config.json",
+    "siglip/config.json",
+    "diffusion_head/config.json",
 )
 
 

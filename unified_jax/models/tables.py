@@ -29,6 +29,8 @@ SYSTEMS = {
     "llava": "unified_jax.models.llava.llava",
     "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
     "qwen2_5_vl": "unified_jax.models.qwen2_5_vl.qwen2_5_vl",
+    "multi_modality": "unified_jax.models.janusflow.janusflow",
+    "Showo2Qwen2_5": "unified_jax.models.show_o2.show_o2",
     "Showo": "unified_jax.models.show_o_released.show_o",
 }
 

@@ -48,6 +48,24 @@ class AdaNorm(nn.Module):
         return normed if self.squash is None else normed._replace(gate=self.squash(normed.gate))
 
 
+class SomeNorm(nn.Module):
+    """``AdaNorm`` of the slots that are told something, and the plain norm with a gate of 1 of those that are not.
+
+    norm: partial of the plain norm. The last channel of the condition is 1 where a slot is told, and else 0.
+    """
+
+    norm: Callable[..., nn.Module] = BARE
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B T D"], condition: Float[Array, "B T E"]) -> Normed:
+        condition = condition.astype(jnp.float32)
+        modulation = Dense((3, x.shape[-1]), use_bias=True, kernel_init=nn.initializers.zeros, name="modulation")
+        values = modulation(jax.nn.silu(condition[..., :-1]))
+        plain = jnp.array([0.0, 0.0, 1.0])[:, None]
+        values = jnp.where(condition[..., -1:, None] > 0, values, plain)
+        return modulate(self.norm(name="norm"), x, **_by_name(("shift", "scale", "gate"), values))
+
+
 class TableNorm(nn.Module):
     """Scale, shift and gate are a table of its own, plus what the condition tells all norms alike: adaLN-single
     (PixArt-alpha, arXiv:2310.00426, section 2.3).

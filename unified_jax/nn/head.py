@@ -57,6 +57,17 @@ class Capped(nn.Module):
         return self.cap * jnp.tanh(self.head(states, payload) / self.cap)
 
 
+class Part(nn.Module):
+    """What ``head`` makes of some channels of the states, ``width`` of them from ``start`` on."""
+
+    head: nn.Module
+    start: int
+    width: int
+
+    def __call__(self, states: Float[Array, "B N D"], payload: Payload) -> Float[Array, "B N P"]:
+        return self.head(states[..., self.start : self.start + self.width], payload)
+
+
 class TokenFlow(nn.Module):
     """A small network that denoises every entry by itself, given the state it reads (MAR, arXiv:2406.11838, 3.2).
 

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from unified_jax.core.sequence import Slots
+from unified_jax.core.sequence import one_block
 from unified_jax.core.types import Array, DTypeLike, Float
 from unified_jax.nn.dense import Dense
 from unified_jax.nn.stack import Stack
@@ -33,14 +33,9 @@ class PatchDecoder(nn.Module):
         token = self.param("token", nn.initializers.normal(0.02), (self.width,), jnp.float32).astype(self.dtype)
         token = jnp.broadcast_to(token, (batch, 1, self.width))
         x = jnp.concatenate([token, x.astype(self.dtype).reshape(batch, rows * columns, self.width)], 1)
-        states, _ = self.stack({"main": x}, slots=_seeing_all(batch, x.shape[1]))
+        states, _ = self.stack({"main": x}, slots=one_block(batch, x.shape[1]))
         patches = Dense(self.out, use_bias=True, dtype=self.dtype, name="out")(self.norm(states["main"])[:, 1:])
         return patches.reshape(batch, rows, columns, self.out).astype(jnp.float32)
-
-
-def _seeing_all(batch: int, length: int) -> Slots:
-    ones = jnp.ones((batch, length), jnp.int32)
-    return Slots(doc=ones, block=0 * ones, private=ones < 0, pos=jnp.zeros((batch, length, 3), jnp.int32))
 
 
 def _places(rows: int, columns: int, width: int) -> Float[np.ndarray, "h w D"]:

@@ -9,7 +9,7 @@ from unified_jax.core.types import Array
 
 def extend(
     model: Any, params: Any, *, seq: Interleaved, cache: Cache | None = None
-) -> tuple[dict[str, Array], tuple[Array, Array], Slots]:
+) -> tuple[dict[str, Array], tuple[Array, ...], Slots]:
     """Predictions at ``read``, and the keys, values and slots that committing would add."""
 
     def run(module, seq, cache):
