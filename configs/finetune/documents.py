@@ -143,4 +143,5 @@ def benchmarks(c):
         source = documents(c, c.documents, split="held_out", held_out=c.held_out_share)
     else:
         return ()
+    source = Guard(source, limit=c.bad_records)
     return (told.benchmark("nats_held_out", "nats for each id of held-out documents", source, n=c.test_size),)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unified_jax.data.document import Document, Text
+from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.pack import Layout, pack
 from unified_jax.evals.benchmark import run
 from unified_jax.evals.told import benchmark
@@ -22,7 +22,10 @@ EXAMPLE = "configs/finetune/example"
 def test_texts_cost_the_loss_of_each_document(root):
     model, params = from_pretrained(root / EXAMPLE / "model")
     documents = [Document([Text("a"), Text("a large red circle", target=True)]), Document([Text("blue", target=True)])]
-    result = run(benchmark("nats", "", documents, n=5), model, params)
+    drawn = Document([Text("red"), Image(np.zeros((12, 12, 3), np.uint8), target=True)])
+    result = run(benchmark("nats", "", [drawn, *documents], n=5), model, params)
+    with pytest.raises(ValueError, match="nats: none of 1 documents begins its answer with a text"):
+        benchmark("nats", "", [drawn], n=5)
     predict = jax.jit(partial(lambda seq: model.apply({"params": params}, seq, method="predict")))
     for document, nats in zip(documents, result.correct):
         seq = pack([[model.plan(document)]], model.family.streams, Layout({"main": 32}, {"text": 32, "image": 0}))

@@ -46,8 +46,14 @@ def tell(model: Any, params: Any, prompts: Sequence[Document], *, rng: PRNGKeyAr
 
 
 def benchmark(name: str, title: str, source: Source, *, n: int) -> Benchmark:
-    """The mean over documents: the first n, or all. Each needs a text to produce."""
-    truths = [source[i] for i in range(min(n, len(source)))]
+    """The mean over the first n documents, or all, without those whose first part to produce is no text.
+
+    Raises ValueError where none is left.
+    """
+    documents = [source[i] for i in range(min(n, len(source)))]
+    truths = [document for document in documents if document.targets and isinstance(document.targets[0], Text)]
+    if not truths:
+        raise ValueError(f"{name}: none of {len(documents)} documents begins its answer with a text")
     make = partial(tell, truths=truths)
     return Benchmark(name, title, truths, lambda truth, part: part.nats, make=make, score=mean)
 
