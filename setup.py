@@ -42,10 +42,13 @@ METRICS = [  # weights only, read as files: nothing of these packages is importe
     "stlpips_pytorch==0.0.2",
 ]
 
+PARQUET = ["pyarrow>=26.0.1,<27"]  # imported by its own source only
+
 EXTRAS = {
     "test": [
         *NOTEBOOK,
         *METRICS,
+        *PARQUET,
         # What published models are compared with: one exact set, since layouts and figures are of a version.
         "diffusers==0.42.1",
         "gguf==0.19.0",
@@ -64,6 +67,7 @@ EXTRAS = {
     "cuda": ["jax[cuda12]>=0.8.3,<0.11"],
     "colab": NOTEBOOK,
     "metrics": METRICS,
+    "parquet": PARQUET,
 }
 
 setup(

@@ -52,6 +52,8 @@ def complete(experiment: Experiment, workdir: Path, *, began: float) -> None:
     benchmarks = experiment.benchmarks()
     trained = loop.train(experiment, workdir, evaluate=_while_training(benchmarks, workdir))
     save_pretrained(workdir / "model", trained.model, trained.ema)
+    if lora := experiment.lora():
+        lora.save(workdir / "adapters", trained.learned)
     results = [benchmark.run(b, trained.model, trained.ema) for b in benchmarks]
     scores = samples.write_scores(workdir, results, step=trained.steps, seconds=trained.seconds)
     samples.write_samples(workdir, results, step=trained.steps, limit=48)

@@ -7,8 +7,10 @@
 ``config.json`` names the family and its values (``tables.py``); nothing in a folder is code, and nothing is unpickled.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from unified_jax.interop import folder, safetensors
 from unified_jax.interop.gguf import open_gguf
 from unified_jax.models.decoders.causal_lm import causal_lm
 from unified_jax.models.decoders.find import find_decoder
-from unified_jax.models.published import Beside, Component, Config
+from unified_jax.models.published import Beside, Component, Config, Published
 from unified_jax.models.published_folder import (
     of_gguf,
     read_beside,
@@ -121,6 +123,16 @@ def save_pretrained(path: str | Path, model: Any, params: Any, *, dtype: DTypeLi
     write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Opened:
+    """A checkpoint whose weights are still on disk. model: or a component. read: shapes of its parameters, with
+    shardings or without -> the parameters.
+    """
+
+    model: Any
+    read: Callable[[Place], Any]
+
+
 def from_pretrained(
     path: str | Path,
     *,
@@ -138,36 +150,45 @@ def from_pretrained(
     computation: of a published decoder, attention="auto" and the like (``lm.computed``).
     Raises FileNotFoundError or ValueError in one clear line.
     """
+    opened = open_pretrained(path, dtype=dtype, part=part, **computation)
+    return opened.model, opened.read(place or (lambda shapes: shapes))
+
+
+def open_pretrained(
+    path: str | Path, *, dtype: DTypeLike = "float32", part: str | None = None, **computation: Any
+) -> Opened:
+    """What ``from_pretrained`` reads, weights only when they are asked for."""
     path = Path(path)
-    place = place or (lambda shapes: shapes)
     if path.suffix == ".gguf":
         checkpoint = open_gguf(path)
         model = build_published(checkpoint.config, of_gguf(checkpoint), dtype=dtype, **computation)
-        return model, read_published(checkpoint, model.family.published, place(_shapes(model)))
+        return Opened(model, lambda place: read_published(checkpoint, model.family.published, place(_shapes(model))))
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such checkpoint folder (nothing is downloaded here)")
     config = read_config(path)
     if computation and (part is not None or kind_of(config) not in SYSTEMS | DECODERS or "arguments" in config):
         raise ValueError(f"{path}: {', '.join(computation)} can be chosen for published decoders only")
     if part is not None:
-        component = build_part(config, part, dtype=dtype)
-        return component, read_part(folder.open_folder(path), component.published, place(component.shapes()))
+        component, weights = build_part(config, part, dtype=dtype), folder.open_folder(path)
+        return Opened(component, lambda place: read_part(weights, component.published, place(component.shapes())))
     if kind_of(config) in COMPONENTS:
         component = build_component(config, dtype=dtype)
-        published = component.published
-        checkpoint = folder.open_folder(path, stems=published.stems)
-        return component, read_published(checkpoint, published, place(component.shapes()))
+        return _opened(path, component, component.published, component.shapes)
     if config.get("arguments") is None:
         _check_model(path, config)
         model = build_published(config, read_beside(path, config), dtype=dtype, **computation)
-        published = model.family.published
-        checkpoint = folder.open_folder(path, stems=published.stems)
-        return model, read_published(checkpoint, published, place(_shapes(model)))
+        return _opened(path, model, model.family.published, partial(_shapes, model))
     for name in ("tokenizer.json", "model.safetensors"):
         if not (path / name).is_file():
             raise FileNotFoundError(f"{path}: not a checkpoint folder of this library (it has no {name})")
     model = build(config["model_type"], Tokenizer.load(path / "tokenizer.json"), dict(config["arguments"]))
-    return model, safetensors.load(path / "model.safetensors", place(_shapes(model)))
+    return Opened(model, lambda place: safetensors.load(path / "model.safetensors", place(_shapes(model))))
+
+
+def _opened(path: Path, model: Any, published: Published, shapes: Callable[[], Any]) -> Opened:
+    """Of a published folder."""
+    checkpoint = folder.open_folder(path, stems=published.stems)
+    return Opened(model, lambda place: read_published(checkpoint, published, place(shapes())))
 
 
 def _check_model(path: Path, config: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """Experiment: a config file, its values after overrides, and what it builds from them.
 
 A config file is Python. ``get_config(arg)`` returns plain values; the functions beside it turn the final values into
-structure: ``texts``, ``model``, ``objectives``, ``data``, ``benchmarks`` and, where needed, ``given`` and ``chapters``.
+structure: ``model``, ``objectives``, ``data``, ``benchmarks`` and, where needed, ``texts``, ``given``, ``layouts`` and
+``chapters``.
 """
 
 import ast
@@ -22,9 +23,10 @@ from ml_collections import ConfigDict
 
 from unified_jax.core.types import PRNGKeyArray
 from unified_jax.data.tokenizer import Tokenizer
+from unified_jax.models.lora import Lora
 from unified_jax.models.pretrained import parameters
 
-NEEDED = ("get_config", "texts", "model", "objectives", "data", "benchmarks")
+NEEDED = ("get_config", "model", "objectives", "data", "benchmarks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +59,12 @@ class Experiment:
         module = _import(Path(saved.pop("spec").partition(":")[0]))
         return cls(str(path), ConfigDict(saved).lock(), module)
 
-    def tokenizer(self, workdir: str | Path | None = None) -> Tokenizer:
-        """The run's tokenizer: read from ``workdir``, or trained on the config's texts and saved there."""
+    def tokenizer(self, workdir: str | Path | None = None) -> Tokenizer | None:
+        """The run's tokenizer: read from ``workdir``, or trained on the config's texts and saved there; None where the
+        config has no texts, since its model brings a tokenizer along.
+        """
+        if not hasattr(self.module, "texts"):
+            return None
         path = Path(workdir) / "tokenizer.json" if workdir else None
         if path and path.exists():
             return Tokenizer.load(path)
@@ -68,7 +74,7 @@ class Experiment:
             tokenizer.save(path)
         return tokenizer
 
-    def model(self, tokenizer: Tokenizer) -> Any:
+    def model(self, tokenizer: Tokenizer | None) -> Any:
         return self.module.model(self.config, tokenizer)
 
     def objectives(self) -> tuple[Any, ...]:
@@ -77,6 +83,19 @@ class Experiment:
     def given(self, model: Any) -> dict[str, Any]:
         """Parameters brought along instead of drawn, at their places in the tree; {} where the config has none."""
         return self.module.given(self.config, model) if hasattr(self.module, "given") else {}
+
+    def layouts(self, model: Any, given: Mapping[str, Any]) -> Sequence[Any]:
+        """The shapes of packed rows, {"lanes": ..., "streams": ...} each: values of the config, or what it makes of the
+        model and the parameters that it brings along.
+        """
+        if hasattr(self.module, "layouts"):
+            return self.module.layouts(self.config, model, given)
+        return self.config.packing.layouts
+
+    def lora(self) -> Lora | None:
+        """The adapters to train instead of all parameters; None where the config names none."""
+        c = self.config.get("lora", {})
+        return Lora(**c) if c.get("pattern") or c.get("whole") else None
 
     def data(self) -> Any:
         return self.module.data(self.config)

@@ -19,16 +19,16 @@ from unified_jax.core.sequence import Interleaved, join
 from unified_jax.data.guard import Guard
 from unified_jax.data.loader import Batches, Packing
 from unified_jax.data.pack import Layout, fill_rate
-from unified_jax.models.pretrained import parameters
 from unified_jax.objectives.balance import Balance
 from unified_jax.train import sharding
+from unified_jax.train.begin import Beginning, begin, made
 from unified_jax.train.budget import Budget
 from unified_jax.train.checkpoint import Checkpoints
-from unified_jax.train.experiment import Experiment, complete
+from unified_jax.train.experiment import Experiment
 from unified_jax.train.flops import peak_flops, train_flops
 from unified_jax.train.metrics import Log
 from unified_jax.train.optim import optimizer, schedule
-from unified_jax.train.state import TrainState, create
+from unified_jax.train.state import TrainState
 from unified_jax.train.step import train_step
 from unified_jax.train.usage import Usage
 
@@ -41,7 +41,8 @@ class BadStep(ValueError):
 class Trained:
     """What a run leaves behind: the model, the averaged and the last parameters, steps, seconds of training.
 
-    earlier: how many of these seconds were spent before this process went on from a checkpoint.
+    earlier: how many of these seconds were spent before this process went on from a checkpoint. learned: averages of
+    what was trained: of all parameters, or of adapters alone (``models.lora``).
     """
 
     model: Any
@@ -50,6 +51,7 @@ class Trained:
     steps: int
     seconds: float
     earlier: float = 0.0
+    learned: Any = None
 
 
 Evaluate = Callable[[int, float, Any, Any], None]
@@ -72,14 +74,16 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
     given = experiment.given(model)
     batches = _batches(experiment, model, given)
     put = partial(sharding.put_batch, sharding=sharding.batch_sharding(mesh), accumulate=c.accumulate)
-    state, step_fn = _start(experiment, model, mesh, given)
+    beginning = begin(experiment, model, mesh=mesh, given=given)
+    state, step_fn = _start(experiment, beginning, mesh)
     checkpoints, data, seconds = Checkpoints(workdir, keep=c.keep), iter(_prefetched(batches)), 0.0
     if checkpoints.latest is not None:
         state, progress = checkpoints.restore(state)
         data.set_state(progress["data"])
         seconds = progress["seconds"]
     earlier = seconds
-    step, meter, usage = int(state.step), _Meter(state.params, mesh, model.family), Usage()
+    shapes = jax.eval_shape(beginning.join, state.params)
+    step, meter, usage = int(state.step), _Meter(shapes, mesh, model.family), Usage()
     rng, started = jax.random.key(c.seed), time.perf_counter() - seconds
     budget = Budget(workdir / "steps.json", steps=c.steps, minutes=c.minutes)
     steps = budget.steps(step)
@@ -88,7 +92,7 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
             batch = next(data)
             rate = schedule(c.optimizer, step, steps)
             with jax.set_mesh(mesh):  # no longer than this: Orbax 0.11 slices single shards, which no mesh may surround
-                state, metrics = step_fn(state, put(batch), rng, np.float32(rate))
+                state, metrics = step_fn(state, put(batch), rng, np.float32(rate), beginning.beside)
             usage.add(metrics)
             step += 1
             if step % c.log_every == 0 or step >= steps:
@@ -107,11 +111,11 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
                 jax.block_until_ready(state)
                 paused = time.perf_counter()
                 with jax.set_mesh(mesh):
-                    evaluate(step, paused - started, model, state.ema)
+                    evaluate(step, paused - started, model, beginning.join(state.ema))
                 started += time.perf_counter() - paused
     checkpoints.wait()
     checkpoints.close()
-    return Trained(model, state.ema, state.params, step, seconds, earlier)
+    return _trained(model, beginning, state, seconds, earlier)
 
 
 def _check(c: Any) -> None:
@@ -125,36 +129,31 @@ def _check(c: Any) -> None:
 
 def restore(experiment: Experiment, workdir: str | Path) -> Trained:
     """The newest checkpoint of a run, finished or not. Raises FileNotFoundError or ValueError where there is none."""
-    c = experiment.config
     checkpoints = Checkpoints(workdir)
     if checkpoints.latest is None:
         raise FileNotFoundError(f"{checkpoints.path}: no complete checkpoint")
     # The devices here need not be those of the training: what can be split is split over whatever there is.
     model, mesh = experiment.model(experiment.tokenizer(workdir)), sharding.make_mesh({"fsdp": -1})
-    init = partial(_init, model=model, tx=optimizer(c.optimizer))
-    shape = jax.eval_shape(init, jax.random.key(0), experiment.given(model))
+    beginning = begin(experiment, model, mesh=mesh, given=experiment.given(model))
+    shape = jax.eval_shape(beginning.create, jax.random.key(0), beginning.given)
     state, progress = checkpoints.restore(sharding.placed(shape, mesh))
-    return Trained(model, state.ema, state.params, int(state.step), progress["seconds"])
+    return _trained(model, beginning, state, progress["seconds"])
 
 
-def _init(rng: jax.Array, given: Any, *, model: Any, tx: Any) -> TrainState:
-    """given: parameters that are not drawn but brought along (a trained codec)."""
-    return create(complete(parameters(model, rng), given), tx)
+def _trained(model: Any, beginning: Beginning, state: TrainState, seconds: float, earlier: float = 0.0) -> Trained:
+    ema, params = beginning.join(state.ema), beginning.join(state.params)
+    return Trained(model, ema, params, int(state.step), seconds, earlier, learned=state.ema)
 
 
-def _start(experiment: Experiment, model: Any, mesh: Any, given: Any) -> tuple[TrainState, Any]:
+def _start(experiment: Experiment, beginning: Beginning, mesh: Any) -> tuple[TrainState, Any]:
     """A fresh state, created already sharded, and the compiled step that replaces it."""
     c = experiment.config
-    tx = optimizer(c.optimizer)
-    init = partial(_init, model=model, tx=tx)
-    rng = jax.random.key(c.seed)
-    placed = sharding.shardings(jax.eval_shape(init, rng, given), mesh)
-    state = jax.jit(init, out_shardings=placed)(rng, given)
+    state, placed = made(beginning.create, jax.random.key(c.seed), beginning.given, mesh=mesh)
     step = partial(
         train_step,
-        model=model,
+        model=beginning.model,
         objectives=experiment.objectives(),
-        tx=tx,
+        tx=optimizer(c.optimizer),
         balance=Balance(**c.router),
         ema_decay=c.ema_decay,
         skip_bad=c.on_bad_step == "skip",
@@ -162,9 +161,9 @@ def _start(experiment: Experiment, model: Any, mesh: Any, given: Any) -> tuple[T
     return state, jax.jit(step, donate_argnums=0, out_shardings=(placed, None))
 
 
-def _layouts(c: Any, streams: Iterable[str]) -> list[Layout]:
+def _layouts(given: Iterable[Any], streams: Iterable[str]) -> list[Layout]:
     """A stream that a layout does not name has no room in it: text-only rows are such a layout."""
-    layouts = [(dict(layout["lanes"]), dict(layout["streams"])) for layout in c.packing.layouts]
+    layouts = [(dict(layout["lanes"]), dict(layout["streams"])) for layout in given]
     for name in streams:
         if not any(room.get(name) for _, room in layouts):
             raise ValueError(f"no layout of packing.layouts has room for stream {name!r}")
@@ -180,7 +179,7 @@ def _batches(experiment: Experiment, model: Any, given: Any) -> Batches:
     packing = Packing(
         plan=lambda documents: [family.write(document) for document in family.encode(documents, given)],
         streams=family.streams,
-        layouts=_layouts(c, family.streams),
+        layouts=_layouts(experiment.layouts(model, given), family.streams),
         rows=rows // jax.process_count(),
         null=family.null,
         null_rate=c.packing.null_rate,
@@ -212,7 +211,7 @@ def _name_bad(state: TrainState, on_bad_step: str) -> None:
 class _Meter:
     """Throughput since the last call: filled slots a second, fill rate, model-FLOPs utilisation."""
 
-    def __init__(self, params: Any, mesh: Any, family: Any):
+    def __init__(self, shapes: Any, mesh: Any, family: Any):
         device = mesh.devices.flat[0]
         peak = peak_flops(device)
         # Simulated CPU devices share the cores that were measured together.
@@ -220,7 +219,7 @@ class _Meter:
         self._peak = peak * devices if peak else None
         self._streams = family.streams
         self._top_k = (family.arguments.get("experts") or {}).get("top_k", 1)
-        self._shapes = jax.eval_shape(lambda tree: tree, params)
+        self._shapes = shapes
         self._last: tuple[int, float] | None = None
 
     def __call__(self, batch: Interleaved, step: int, seconds: float) -> dict[str, float]:

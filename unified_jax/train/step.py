@@ -1,6 +1,8 @@
 """One training step: corrupt, predict, differentiate, clip, update, average. Pure; jitted by the loop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,7 @@ def train_step(
     seq: Interleaved,
     rng: PRNGKeyArray,
     rate: Float[Array, ""] | float = 1.0,
+    beside: Mapping[str, Any] = MappingProxyType({}),
     *,
     model,
     objectives: Sequence[Objective],
@@ -28,7 +31,8 @@ def train_step(
     skip_bad: bool = False,
 ) -> tuple[TrainState, dict[str, Array]]:
     """seq: leaves [M B ...], M micro-batches whose gradients are accumulated into one update. rate: what the update is
-    multiplied by, the learning-rate schedule's value. balance: losses of learned routers, where the model has any.
+    multiplied by, the learning-rate schedule's value. beside: collections of variables that no step changes, beside the
+    "params" that are trained. balance: losses of learned routers, where the model has any.
 
     Every stream's loss is divided by its own count over all M * B rows (and, under jit, over all devices). An update
     whose loss or gradient is not finite is left out; unless ``skip_bad``, so is every later one, and the loop stops.
@@ -44,7 +48,7 @@ def train_step(
 
         def predict(shown):
             predictions, reports = model.apply(
-                {"params": params}, shown, method="predict", mutable=["router", "report"], rngs=rngs
+                {"params": params, **beside}, shown, method="predict", mutable=["router", "report"], rngs=rngs
             )
             sown.update(reports)
             return predictions

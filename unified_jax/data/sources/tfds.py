@@ -8,71 +8,15 @@
 ``tensorflow_datasets`` is imported by this module and ``emoji_tfds`` only, so nobody else needs it installed.
 """
 
-import dataclasses
 import operator
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from unified_jax.data.document import BadRecord, Document, Image, Text
-
-Example = Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class TextFrom:
-    """A text part read from a feature; a list of texts is joined by ", "; ``names`` turns a class number into text."""
-
-    feature: str
-    target: bool = False
-    names: Sequence[str] | None = None
-
-    def __call__(self, example: Example) -> Text:
-        value = _feature(example, self.feature)
-        if self.names is not None:
-            value = self._name(value)
-        return Text(_text(value), target=self.target)
-
-    def _name(self, value: Any) -> str:
-        number = operator.index(value)
-        if not 0 <= number < len(self.names):
-            raise BadRecord(f"feature {self.feature!r}: class {number} is outside the {len(self.names)} names")
-        return self.names[number]
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageFrom:
-    """An image part read from a uint8 feature [height width 3], or [height width 1], whose grey is repeated."""
-
-    feature: str
-    target: bool = False
-
-    def __call__(self, example: Example) -> Image:
-        pixels = np.asarray(_feature(example, self.feature))
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] not in (1, 3):
-            raise BadRecord(f"feature {self.feature!r}: not a picture but {pixels.dtype}{list(pixels.shape)}")
-        return Image(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), target=self.target)
-
-
-@dataclasses.dataclass(frozen=True)
-class DocumentFrom:
-    """The common ``to_document``: parts in reading order, each read from a feature or the same in every document.
-
-    parts: TextFrom, ImageFrom, or a Text or Image as it is. info: features to copy into the document's info.
-    facts: what else the info says, the same for every document.
-    Raises ValueError for a feature the dataset lacks, BadRecord for a value that is not what the part needs.
-    """
-
-    parts: Sequence[TextFrom | ImageFrom | Text | Image]
-    info: Sequence[str] = ()
-    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def __call__(self, example: Example) -> Document:
-        parts = [part if isinstance(part, Text | Image) else part(example) for part in self.parts]
-        return Document(parts, {**{name: _plain(_feature(example, name)) for name in self.info}, **self.facts})
+from unified_jax.data.document import Document
+from unified_jax.data.sources.example import Example
 
 
 class Tfds:
@@ -136,23 +80,3 @@ def _examples(name: str, *, data_dir: str, split: str) -> Sequence[Example]:
     except ValueError as error:
         splits = ", ".join(builder.info.splits)
         raise ValueError(f"dataset {name!r} has no split {split!r}; it has {splits}") from error
-
-
-def _feature(example: Example, name: str) -> Any:
-    if name not in example:
-        raise ValueError(f"the dataset has no feature {name!r}; it has {', '.join(example)}")
-    return example[name]
-
-
-def _plain(value: Any) -> Any:
-    """Bytes and numpy scalars, at any depth of sequences, as Python's own values."""
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _text(value: Any) -> str:
-    value = _plain(value)
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
