@@ -26,7 +26,7 @@ PUBLISHED = dict(
         max_latent_size=64,
         vit_max_num_patch_per_side=70,
         connector_act="gelu_pytorch_tanh",
-        vae_config=dict(z_channels=16, downsample=8),
+        vae_config=dict(model_type="flux_autoencoder", z_channels=16, downsample=8),
     ),
     llm_config=dict(
         model_type="qwen2",

@@ -77,7 +77,7 @@ VARIANTS = {
     "chat": dict(picture=720),
     "gen": dict(picture=720),
     TINY: small(TINY, 32, (1, 2, 2), 512),
-    DEBUG: small(DEBUG, 24, (1, 1, 1, 1), 32),
+    DEBUG: small(DEBUG, 24, (1, 1, 1), 32),
 }
 TASKS = {"chat": published.READS, "gen": published.DRAWS}
 

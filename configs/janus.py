@@ -81,7 +81,7 @@ VARIANTS = {
     "pro_1b": dict(picture=384, config=config(DEEPSEEK_1B)),
     "pro_7b": dict(picture=384, config=config(DEEPSEEK_7B)),
     TINY: small(TINY, 32, (1, 2, 2), num_embeddings=512, latent_channels=64),
-    DEBUG: small(DEBUG, 24, (1, 1, 1, 1), num_embeddings=32, latent_channels=32),
+    DEBUG: small(DEBUG, 24, (1, 1, 1), num_embeddings=32, latent_channels=32),
 }
 
 

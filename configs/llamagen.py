@@ -20,6 +20,7 @@ PUBLISHED = dict(
     config=dict(
         model_type="llamagen",
         vq=dict(
+            model_type="llamagen_vq",
             codebook_size=16_384,
             codebook_embed_dim=8,
             encoder_ch_mult=(1, 1, 2, 2, 4),
@@ -60,7 +61,7 @@ VARIANTS = {
     "xxl": large(1536, 48, 24),
     "v1_3b": large(3200, 24, 32),
     TINY: small(32, (1, 2, 2), codes=512, dim=192, n_layer=4, n_head=6),
-    DEBUG: small(24, (1, 1, 1, 1), codes=32, dim=32, n_layer=2, n_head=2),
+    DEBUG: small(24, (1, 1, 1), codes=32, dim=32, n_layer=2, n_head=2),
 }
 
 

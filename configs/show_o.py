@@ -64,7 +64,7 @@ VARIANTS = {
     "v1_256": dict(picture=256, config=dict(num_vq_tokens=256)),
     "v1_512": dict(picture=512),
     TINY: small(TINY, 32, (1, 2, 2), bits=9, width=32),
-    DEBUG: small(DEBUG, 24, (1, 1, 1, 1), bits=5, width=8),
+    DEBUG: small(DEBUG, 24, (1, 1, 1), bits=5, width=8),
 }
 
 

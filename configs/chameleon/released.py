@@ -78,7 +78,7 @@ VARIANTS = {
     "v1_7b": dict(picture=512),
     "v1_34b": dict(picture=512, config=LARGE),
     TINY: small(TINY, 32, (1, 2, 2), 512),
-    DEBUG: small(DEBUG, 24, (1, 1, 1, 1), 32),
+    DEBUG: small(DEBUG, 24, (1, 1, 1), 32),
 }
 
 

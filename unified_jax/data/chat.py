@@ -23,6 +23,16 @@ from unified_jax.data.tokenizer import Tokenizer
 Messages = Sequence[Mapping[str, str]]  # role ("user" or "assistant") and content
 
 
+# How published systems call the tokens that every tokenizer trained here has.
+SPECIAL = {
+    "bos_token": "<bos>",
+    "eos_token": "<eos>",
+    "pad_token": "<pad>",
+    "boi_token": "<boi>",
+    "eoi_token": "<eoi>",
+}
+
+
 class ChatTokenizer:
     """backend: None for weights that came without a tokenizer, whose text is then ids written as numbers.
 
@@ -71,7 +81,9 @@ class ChatTokenizer:
             raise ValueError(f"{path / 'tokenizer.json'}: not a readable tokenizer file ({error})") from None
         file = path / "tokenizer_config.json"
         config = read_json(file) if file.is_file() else {}
-        special = {key: _content(value) for key, value in config.items() if key.endswith("_token") and value}
+        # add_bos_token is no token's name but true or false.
+        named = {key: x for key, x in config.items() if key.endswith("_token") and isinstance(x, str | Mapping)}
+        special = {key: _content(x) for key, x in named.items() if x}
         template, file = config.get("chat_template"), path / "chat_template.jinja"
         template = file.read_text(encoding="utf-8") if file.is_file() else template
         return cls(backend, stop=stop, template=template, special=special, add_bos=config.get("add_bos_token", False))

@@ -11,20 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unified_jax.core.types import DTypeLike
-from unified_jax.data.chat import ChatTokenizer
+from unified_jax.data.chat import SPECIAL, ChatTokenizer
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.models.model import Model
 from unified_jax.models.pretrained import build_published
 from unified_jax.models.published_folder import describe
 
-# How published systems call the tokens that every tokenizer trained here has.
-SPECIAL = {
-    "bos_token": "<bos>",
-    "eos_token": "<eos>",
-    "pad_token": "<pad>",
-    "boi_token": "<boi>",
-    "eoi_token": "<eoi>",
-}
 NAMED = ("_token_id", "_token_index")  # what a field is called that holds an id
 
 
