@@ -21,9 +21,9 @@ from configs.published import DEBUG, TINY
 from configs.tokenizer.systems import CODECS
 
 SYSTEMS = {
+    "fuyu": (fuyu, "Fuyu"),
     "llava": (llava, "LLaVA 1.5"),
     "blip2": (blip2, "BLIP-2"),
-    "fuyu": (fuyu, "Fuyu"),
     "chameleon": (released, "Chameleon as released"),
     "janus": (janus, "Janus-Pro"),
     "emu3": (emu3, "Emu3"),
@@ -46,7 +46,7 @@ def get_config(arg=None):
     c.steps, c.minutes = (2, 0.0) if debug else (20_000, 10.0)
     if name in CODECS and not debug:
         c.codec.folder = str(CODEC_RUNS / name / "model")
-    compared = ("llava", "llamagen") if debug else SYSTEMS
+    compared = ("fuyu", "llamagen") if debug else SYSTEMS
     c.study = dict(
         title="Published systems at a small size",
         note="The same scenes and minutes for all; the systems differ in what they do and in their own ways of it.",

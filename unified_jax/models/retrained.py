@@ -22,12 +22,12 @@ def retrained(tokenizer: Tokenizer, config: Mapping[str, Any], *, image_size: tu
     model = autoencoder(
         component.published.config["model_type"],
         component.module,
-        tokenizer=ChatTokenizer.of(tokenizer, special=SPECIAL),
+        tokenizer=tokenizer,
         arguments={},
         image_size=image_size,
         report=partial(count_codes, size=component.module.codes, depth=1),
     )
-    layout = component.published
-    rules = under("", layout.rules, path="codec/")
-    layout = dataclasses.replace(layout, rules=rules, stem="model")
-    return model.clone(family=dataclasses.replace(model.family, published=layout))
+    rules = under("", component.published.rules, path="codec/")
+    layout = dataclasses.replace(component.published, rules=rules, stem="model")
+    words = ChatTokenizer.of(tokenizer, special=SPECIAL)
+    return model.clone(family=dataclasses.replace(model.family, tokenizer=words, published=layout))
