@@ -31,7 +31,7 @@ def get_config(arg=None):
         raise ValueError(f"configs/tokenizer/systems.py: unknown variant {arg!r}; there are {known}")
     debug = arg == "debug"
     c = shapes.get_config("debug" if debug else None)
-    codec = CODECS["janus" if debug or arg is None else arg]("debug" if debug else "tiny")
+    codec = CODECS["show_o" if debug or arg is None else arg]("debug" if debug else "tiny")
     c.model = dict(codec=codec.to_dict(), image_size=(24, 24) if debug else (32, 32))
     c.packing.layouts = (common.layout((side := c.model.image_size[0] // FACTOR) ** 2, image=side**2),)
     return c
