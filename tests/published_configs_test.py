@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from unified_jax.core.paths import path_name
-from unified_jax.data.document import Image, Text
+from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.pack import Layout, pack
 from unified_jax.models.pretrained import from_pretrained, parameters, save_pretrained
+from unified_jax.models.show_o_released import ADDED
 from unified_jax.objectives.total import losses, total
 from unified_jax.sampling.engine import Engine
 from unified_jax.sampling.fill import Settings
@@ -63,9 +64,48 @@ SYSTEMS = {
 
 @pytest.mark.parametrize(("spec", "count", "source"), SIZES)
 def test_the_published_variants_have_the_published_sizes(spec, count, source, tokenizer):
-    model = Experiment.load(spec).model(tokenizer)
+    experiment = Experiment.load(spec)
+    model = experiment.model(tokenizer)
     shapes = jax.eval_shape(lambda: parameters(model, jax.random.key(0)))
     assert abs(sum(math.prod(x.shape) for x in jax.tree.leaves(shapes)) / count - 1) < 1e-3
+    assert_documents_fit(experiment, model)
+
+
+@pytest.mark.parametrize("config", SYSTEMS)
+def test_documents_of_the_tiny_variant_fit_its_rows(config, tokenizer):
+    experiment = Experiment.load(f"{config}:tiny")
+    assert_documents_fit(experiment, experiment.model(tokenizer))
+
+
+def assert_documents_fit(experiment, model):
+    """Of every task. Codecs are not run: a picture's values are as many zeros."""
+    source, (layout,) = experiment.data(), experiment.config.packing.layouts
+    layout, tasks = Layout(dict(layout["lanes"]), dict(layout["streams"])), set()
+    for index in range(24):
+        document = source[index]
+        parts = [dataclasses.replace(x, values=blank(x, model)) if isinstance(x, Image) else x for x in document]
+        need = layout.need(model.family.write(Document(parts, document.info)), model.family.streams)
+        assert all(n <= layout.size()[key] for key, n in need.items()), (need, layout)
+        tasks.add(document.info["task"])
+    assert tasks == {task.partition("/")[0] for task in experiment.config.tasks}
+
+
+def blank(image, model):
+    """What would be read of a picture, in zeros."""
+    family = model.family
+    if image.target or family.reader is None:
+        ways = [(family.codec, image.pixels.shape)]
+    else:
+        ways = [(x.codec, x.prepare(image.pixels).shape) for x in getattr(family.reader, "ways", [family.reader])]
+    values = [np.zeros((*codec.grid(*shape[:2]), *codec.shape), codec.dtype) for codec, shape in ways]
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+@pytest.mark.parametrize("variant", ["v1_512", "tiny"])
+def test_the_mask_of_show_o_is_its_last_word(variant):
+    experiment = Experiment.load(f"configs/show_o.py:{variant}")
+    sizes, (_, masked) = experiment.config.published.config, experiment.objectives()
+    assert sizes.llm_vocab_size + len(ADDED) + masked.mask == sizes.vocab_size - 1
 
 
 def drawn(shapes):
@@ -142,15 +182,8 @@ def test_it_is_saved_as_a_published_folder(config, tokenizer, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, read, params)
     assert loaded.family.published.config == json.loads(json.dumps(model.family.published.config))
     document = [Image(np.zeros((24, 24, 3), np.uint8)), Text("what is it?"), Text("a red circle", target=True)]
-    document[0] = dataclasses.replace(document[0], values=seen(model))
+    document[0] = dataclasses.replace(document[0], values=blank(document[0], model))
     for before, after in zip(model.plan(document), loaded.plan(document), strict=True):
         for (stream, a), (same, b) in zip(before.parts, after.parts, strict=True):
             assert stream == same
             np.testing.assert_array_equal(a, b)
-
-
-def seen(model):
-    """What a reader would make of a picture, without running it."""
-    codec, rng = model.family.reader.codec, np.random.default_rng(0)
-    shape = (*codec.grid(24, 24), *codec.shape)
-    return rng.normal(size=shape).astype(np.float32) if codec.dtype == np.float32 else rng.integers(0, 32, shape)
