@@ -15,10 +15,22 @@ import jinja2
 import numpy as np
 import tokenizers
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import decoders
 
 from unified_jax.core.files import read_json, write_text
+from unified_jax.data.tokenizer import Tokenizer
 
 Messages = Sequence[Mapping[str, str]]  # role ("user" or "assistant") and content
+
+
+# How published systems call the tokens that every tokenizer trained here has.
+SPECIAL = {
+    "bos_token": "<bos>",
+    "eos_token": "<eos>",
+    "pad_token": "<pad>",
+    "boi_token": "<boi>",
+    "eoi_token": "<eoi>",
+}
 
 
 class ChatTokenizer:
@@ -42,6 +54,22 @@ class ChatTokenizer:
         self._template = _environment().from_string(template) if template else None
 
     @classmethod
+    def of(
+        cls, tokenizer: Tokenizer, *, special: Mapping[str, str], added: Iterable[str] = (), template: str | None = None
+    ) -> "ChatTokenizer":
+        """One that was trained here, with those tokens of ``special`` and ``added`` behind its own that it lacks.
+
+        special: eos_token among them, which ends a text.
+        """
+        backend = tokenizer.copy()
+        known = backend.get_vocab()
+        backend.add_special_tokens([token for token in (*special.values(), *added) if token not in known])
+        # It begins every text with a space, which nobody wrote.
+        backend.decoder = decoders.Sequence([backend.decoder, decoders.Strip(" ", 1, 0)])
+        stop = (backend.token_to_id(special["eos_token"]),)
+        return cls(backend, stop=stop, template=template, special=special, add_bos=True)
+
+    @classmethod
     def load(cls, path: str | Path, *, stop: tuple[int, ...] = ()) -> "ChatTokenizer":
         """Reads a published folder; one without ``tokenizer.json`` gives a tokenizer of ids only."""
         path = Path(path)
@@ -53,10 +81,17 @@ class ChatTokenizer:
             raise ValueError(f"{path / 'tokenizer.json'}: not a readable tokenizer file ({error})") from None
         file = path / "tokenizer_config.json"
         config = read_json(file) if file.is_file() else {}
-        special = {key: _content(value) for key, value in config.items() if key.endswith("_token") and value}
+        # add_bos_token is no token's name but true or false.
+        named = {key: x for key, x in config.items() if key.endswith("_token") and isinstance(x, str | Mapping)}
+        special = {key: _content(x) for key, x in named.items() if x}
         template, file = config.get("chat_template"), path / "chat_template.jinja"
         template = file.read_text(encoding="utf-8") if file.is_file() else template
         return cls(backend, stop=stop, template=template, special=special, add_bos=config.get("add_bos_token", False))
+
+    @property
+    def vocab(self) -> int:
+        """How many tokens there are, added ones too."""
+        return 0 if self._backend is None else self._backend.get_vocab_size()
 
     def save(self, path: str | Path) -> None:
         """Writes what ``load`` reads into the folder, each file whole or not at all."""

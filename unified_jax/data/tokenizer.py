@@ -52,6 +52,10 @@ class Tokenizer:
         """Writes a ``tokenizer.json``, whole or not at all."""
         write_text(Path(path), self._backend.to_str())
 
+    def copy(self) -> tokenizers.Tokenizer:
+        """The vocabulary as ``tokenizers`` knows it, to be changed freely."""
+        return tokenizers.Tokenizer.from_str(self._backend.to_str())
+
     @property
     def vocab(self) -> int:
         return self._backend.get_vocab_size()

@@ -5,6 +5,7 @@ from typing import Any
 
 from unified_jax.data.document import Document, Part
 from unified_jax.data.sources.shapes import Shapes, World, parse_caption
+from unified_jax.data.sources.shapes.numbered import Numbered
 from unified_jax.evals.benchmark import Benchmark, same_text
 from unified_jax.evals.distinct import Distinct
 from unified_jax.evals.graders.shapes import grade
@@ -31,6 +32,12 @@ def benchmarks(world: World, *, n: int, drawing: Mapping[str, Any], seed: int = 
         held_out("answer_exact_two", f"two objects, {never}", {"question/2": 1}),
         held_out("edit_exact", f"edits, {never}", {"edit/1": 1, "edit/2": 2}, **drawing),
     )
+
+
+def numbered(world: World, *, n: int, drawing: Mapping[str, Any], seed: int = 1) -> tuple[Benchmark, ...]:
+    """The score of a system that draws scenes by their number: of those trained on, as a number says nothing else."""
+    source = Distinct(Numbered(Shapes(world=world, tasks={"draw/1": 1}, seed=seed)), n)
+    return (Benchmark("image_exact", "one object, by its number", source, _drawn(world), drawing),)
 
 
 def _drawn(world: World):

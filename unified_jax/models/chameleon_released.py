@@ -33,6 +33,7 @@ from unified_jax.models.vocabulary import Codes, codes_of
 from unified_jax.sampling.fill import Autoregress
 
 DIGITS = {letter: str(digit) for digit, letter in enumerate("ABCDEFGHIJ")}
+LETTERS = str.maketrans({digit: letter for letter, digit in DIGITS.items()})
 
 
 def chameleon(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: Any) -> Model:
@@ -64,8 +65,13 @@ def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component) -
     )
 
 
+def word(code: int) -> str:
+    """Code 134 is IMGIMGBDEZ."""
+    return f"IMGIMG{str(code).translate(LETTERS)}Z"
+
+
 def _code(word: str) -> int | None:
-    """IMGIMGBDEZ is code 134."""
+    """The inverse of ``word``; None for what is no code."""
     if not word.startswith("IMGIMG"):
         return None
     return int("".join(DIGITS[letter] for letter in word[len("IMGIMG") : -1]))

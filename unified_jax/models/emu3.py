@@ -38,6 +38,8 @@ BLAME = (
     "lowres, bad anatomy, bad hands, text, error, missing fingers, extra digit, fewer digits, cropped, worst quality, "
     "low quality, normal quality, jpeg artifacts, signature, watermark, username, blurry."
 )
+CODE = "<|visual token {:06}|>"  # the word of a code
+END_OF_ROW = "<|extra_200|>"
 AREA = 720 * 720  # pixels of a drawn picture, where the processor says nothing
 
 
@@ -53,7 +55,7 @@ def emu3(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: Any
 def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component) -> Family:
     tokenizer, codec, names = beside.tokenizer, NetworkCodec(vq.module), config["vocabulary_map"]
     side = round(beside.files.get("processor_config.json", {}).get("image_area", AREA) ** 0.5 / vq.module.factor)
-    layout = _Layout(tokenizer, codes_of(names, _code), end_of_row=names["<|extra_200|>"], grid=(side, side))
+    layout = _Layout(tokenizer, codes_of(names, _code), end_of_row=names[END_OF_ROW], grid=(side, side))
     pictures = chat.Pictures(layout.spans, place=names["<image>"], start=tokenizer.special.get("bos_token", ""))
     return Family(
         name=config["model_type"],
@@ -112,7 +114,7 @@ class _Layout:
 
 
 def _code(word: str) -> int | None:
-    begin, end = "<|visual token ", "|>"
+    begin, end = CODE.split("{:06}")
     return int(word[len(begin) : -len(end)]) if word.startswith(begin) else None
 
 

@@ -59,10 +59,15 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_beside(path: Path, config: Mapping[str, Any]) -> Beside:
     """What lies beside the weights of a folder with this config. Raises ValueError as ``preprocess_of``."""
     files = {name: read_json(path / name) for name in FILES if (path / name).is_file()}
+    stop = _stop(files.get("generation_config.json", {}), config)
+    return describe(files, ChatTokenizer.load(path, stop=stop))
+
+
+def describe(files: Mapping[str, Any], tokenizer: ChatTokenizer) -> Beside:
+    """What lies beside the weights, of a folder's files by name. Raises ValueError as ``preprocess_of``."""
     # Since transformers 5 one file describes all that a processor does, the picture's part among it.
     whole = files.get("processor_config.json", {}).get("image_processor")
     pictures = files.get("preprocessor_config.json", whole)
-    tokenizer = ChatTokenizer.load(path, stop=_stop(files.get("generation_config.json", {}), config))
     return Beside(tokenizer, None if pictures is None else preprocess_of(pictures), files)
 
 

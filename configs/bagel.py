@@ -1,0 +1,110 @@
+r"""BAGEL (arXiv:2505.14683): a mixture of transformers that reads through SigLIP and draws flow-matched latents.
+
+  ujx train --config configs/bagel.py --workdir runs/bagel               the tiny variant, on the shapes data
+  ujx train --config configs/bagel.py:v1_7b --workdir runs/bagel_7b      the published sizes, for a TPU pod
+  smoke:  --config configs/bagel.py:debug
+
+It reads, draws and edits. Sizes: config.json, llm_config.json and vit_config.json of ByteDance-Seed/BAGEL-7B-MoT.
+Weights of both losses: section 4 of the paper; steps, shift and guidance_scale: its inferencer.py. Scores: not measured
+yet.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import published
+from configs.published import DEBUG, TEXT, TINY, VISION, benchmarks, data, given, model, texts
+from unified_jax.core.noise import Rectified, shift, uniform
+from unified_jax.objectives.flow import Flow
+from unified_jax.objectives.next_token import NextToken
+
+__all__ = ["benchmarks", "data", "get_config", "given", "model", "objectives", "texts"]
+
+PUBLISHED = dict(
+    config=dict(
+        model_type="bagel",
+        latent_patch_size=2,
+        max_latent_size=64,
+        vit_max_num_patch_per_side=70,
+        connector_act="gelu_pytorch_tanh",
+        vae_config=dict(model_type="flux_autoencoder", z_channels=16, downsample=8),
+    ),
+    llm_config=dict(
+        model_type="qwen2",
+        vocab_size=152_064,
+        hidden_size=3584,
+        intermediate_size=18_944,
+        num_hidden_layers=28,
+        num_attention_heads=28,
+        num_key_value_heads=4,
+        hidden_act="silu",
+        max_position_embeddings=32_768,
+        rms_norm_eps=1e-6,
+        rope_theta=1_000_000.0,
+        tie_word_embeddings=False,
+    ),
+    vit_config=dict(
+        model_type="siglip_vision_model",
+        hidden_size=1152,
+        intermediate_size=4304,
+        num_hidden_layers=27,
+        num_attention_heads=16,
+        image_size=980,
+        patch_size=14,
+        hidden_act="gelu_pytorch_tanh",
+        layer_norm_eps=1e-6,
+    ),
+)
+
+
+def small(name: str, picture: int, multiplier: tuple[int, ...], width: int) -> dict:
+    """A patch and a group of latents stand for the same 8 x 8 pixels."""
+    vae = dict(
+        ch=width,
+        ch_mult=multiplier,
+        num_res_blocks=1,
+        z_channels=4,
+        norm_num_groups=4,
+        downsample=2 ** (len(multiplier) - 1),
+        resolution=picture,
+        scale_factor=1.0,  # that of the codec that is trained here
+        shift_factor=0.0,
+    )
+    side = picture // 8
+    return dict(
+        picture=picture,
+        config=dict(max_latent_size=side, vit_max_num_patch_per_side=side, vae_config=vae),
+        llm_config=TEXT[name] | dict(num_key_value_heads=TEXT[name]["num_attention_heads"]),
+        vit_config=VISION[name] | dict(image_size=picture, patch_size=8),
+    )
+
+
+VARIANTS = {
+    "v1_7b": dict(picture=512),
+    TINY: small(TINY, 32, (1, 2, 2), 32),
+    DEBUG: small(DEBUG, 24, (1, 1, 1), 4),
+}
+
+
+def get_config(arg=None):
+    tasks = published.READS | published.DRAWS | published.EDITS
+    c = published.base(
+        "configs/bagel.py",
+        arg,
+        published=PUBLISHED,
+        variants=VARIANTS,
+        tasks=tasks,
+        drawing=dict(steps=49, shift=3.0, guidance_scale=4.0),
+    )
+    c.words.added = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
+    seen = (c.picture // c.published.vit_config.patch_size + 1) ** 2
+    drawn = (c.picture // (c.published.config.vae_config.downsample * 2)) ** 2
+    streams = {"text": 128, "vision": 2 * seen, "image": 3 * drawn}
+    lanes = {"main": streams["text"] + streams["vision"], "picture": streams["image"]}
+    c.packing.layouts = (ConfigDict({"lanes": lanes, "streams": streams}),)
+    c.time_shift, c.image_weight = 3.0, 4.0
+    return c
+
+
+def objectives(c):
+    time = lambda rng, shape: shift(uniform(rng, shape), c.time_shift)
+    return NextToken("text"), Flow("image", weight=c.image_weight, path=Rectified(), time=time)

@@ -1,0 +1,33 @@
+"""A published codec of other sizes, trained here as an autoencoder; what is saved is a folder like the codec's own."""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from unified_jax.data.chat import SPECIAL, ChatTokenizer
+from unified_jax.data.tokenizer import Tokenizer
+from unified_jax.interop.pairs import under
+from unified_jax.models.autoencoder import Autoencoder, autoencoder
+from unified_jax.models.pretrained import build_component
+from unified_jax.models.vq import count_codes
+
+
+def retrained(tokenizer: Tokenizer, config: Mapping[str, Any], *, image_size: tuple[int, int]) -> Autoencoder:
+    """config: the codec's published config.json, of one that makes codes. The text of documents is ignored.
+
+    Raises ValueError as ``build_component``, and when ``image_size`` does not divide into whole codes.
+    """
+    component = build_component(config)
+    model = autoencoder(
+        component.published.config["model_type"],
+        component.module,
+        tokenizer=tokenizer,
+        arguments={},
+        image_size=image_size,
+        report=partial(count_codes, size=component.module.codes, depth=1),
+    )
+    rules = under("", component.published.rules, path="codec/")
+    layout = dataclasses.replace(component.published, rules=rules, stem="model")
+    words = ChatTokenizer.of(tokenizer, special=SPECIAL)
+    return model.clone(family=dataclasses.replace(model.family, tokenizer=words, published=layout))
