@@ -29,6 +29,7 @@ SYSTEMS = {
     "llava": "unified_jax.models.llava.llava",
     "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
     "qwen2_5_vl": "unified_jax.models.qwen2_5_vl.qwen2_5_vl",
+    "mmada": "unified_jax.models.mmada.mmada",
     "Showo": "unified_jax.models.show_o_released.show_o",
 }
 
