@@ -55,10 +55,8 @@ def test_passes_uncover_every_block_from_left_to_right(n, block, steps):
 
 
 def test_a_pass_keeps_the_surest_of_its_block_by_the_logits_it_is_given():
-    z, logits = (
-        jnp.array([9, 3, 9, 9, 9]),
-        jnp.log(jnp.array([[0.5, 0.5], [0.1, 0.9], [0.2, 0.8], [0.6, 0.4], [0.0, 1]])),
-    )
+    z, first = jnp.array([9, 3, 9, 9, 9]), jnp.array([0.5, 0.1, 0.2, 0.6, 0.0])
+    logits = jnp.log(jnp.stack([first, 1 - first], 1))
     chosen = jnp.array([0, 0, 1, 1, 1], jnp.int32)
     made = lambda count: uncover(z, logits, chosen, mask=9, until=jnp.int32(4), count=jnp.int32(count)).tolist()
     assert [made(i) for i in range(5)] == [
