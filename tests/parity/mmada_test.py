@@ -26,7 +26,8 @@ from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.pack import Layout, pack
 from unified_jax.data.plan import Span, count
-from unified_jax.models.mmada import LONGEST, UNREAD
+from unified_jax.models.family import UNREAD
+from unified_jax.models.mmada import LONGEST
 from unified_jax.models.model import Model
 from unified_jax.models.pretrained import build_published
 from unified_jax.sampling.engine import Engine

@@ -39,7 +39,7 @@ from unified_jax.models.codecs.magvit import magvit
 from unified_jax.models.decoders import chat
 from unified_jax.models.decoders.causal_lm import TextSide, text_side
 from unified_jax.models.decoders.llada import as_llama, llada
-from unified_jax.models.family import Family
+from unified_jax.models.family import UNREAD, Family, unread
 from unified_jax.models.model import Model
 from unified_jax.models.pictured import on_grid
 from unified_jax.models.published import Beside, Component, Config, Published
@@ -53,7 +53,6 @@ STEMS = ("model", "magvitv2/pytorch_model")
 RESERVED = {"<|soi|>": 126_084, "<|eoi|>": 126_085, "<|t2i|>": 126_088, "<|mmu|>": 126_089}
 HEADERS = ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")  # are added to a tokenizer that lacks them
 LONGEST = 513  # ids of a drawing's prompt; a longer one is cut
-UNREAD = "unread"  # among a document's facts: its prompt is the null one
 
 
 def mmada(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: Any) -> Model:
@@ -102,7 +101,7 @@ def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component, f
         smallest=Layout({"main": 3}, {"prompt": 1, "text": 1, "image": 1}),
         image_size=(pixels, pixels),
         write=_Script(tokenizer, special, mask, (side, side)).write,
-        null=lambda document: Document(document, {**document.info, UNREAD: True}),
+        null=unread,
         fills={
             "text": Unmask("text", mask, stop=tuple(sorted(ends))),
             # Counted from the first code, the mask is a number below 0.
@@ -176,7 +175,7 @@ class _Script:
         return values.reshape(-1)
 
 
-def _prompt(*ids: int) -> tuple[str, np.ndarray]:
+def _prompt(*ids: int | np.integer) -> tuple[str, np.ndarray]:
     return "prompt", np.array(ids, np.int32)
 
 

@@ -47,7 +47,7 @@ def unmask(
 
 
 def share(
-    i: Int[Array, ""] | int, *, n: int, block: Int[Array, "*B"], steps: Int[Array, "*B"]
+    i: Int[Array, "*#B"] | int, *, n: int, block: Int[Array, "*#B"], steps: Int[Array, "*#B"]
 ) -> tuple[Int[Array, "*B"], Int[Array, "*B"]]:
     """Where the block of the i-th pass ends, and how many of its masks the pass uncovers: none behind the last.
 
