@@ -23,6 +23,7 @@ class Span:
       pictures have no positions of their own.
     extent: how many sequence indices the span takes, while all of its entries stand at the first of them, as in models
       whose rows and columns go on from it; None for what ``attend`` says.
+    told: what adaptive norms at its slots are told, where its streams are told anything.
     fill: when generating, how to produce this span; its values are then placeholders. None: the span is given.
     """
 
@@ -34,6 +35,7 @@ class Span:
     blocks: tuple[int, ...] = ()
     counted: bool = False
     extent: int | None = None
+    told: int = 0
     fill: Any = None
 
     def sizes(self) -> dict[str, int]:

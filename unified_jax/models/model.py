@@ -4,6 +4,7 @@ The one assembly behind every family whose generation lives in the sequence. It 
 those are arrays of the Interleaved batch (``core.sequence``) and the modules it was given.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,9 +33,13 @@ class Output:
 class Model(nn.Module):
     """lane: stream -> lane. width: lane -> D. embed, heads: stream -> piece. backbone: a Stack or anything like it.
 
+    condition: stream -> the piece that makes of its payload what adaptive norms at its slots are told; None for plain
+      norms. codec: the family's own network, where pieces read it.
     family: how documents become spans and back; no part of the computation.
     """
 
+    # The first to name a shared module: wherever pieces hold it, its parameters are ``params["codec"]``.
+    codec: nn.Module | None = dataclasses.field(default=None, kw_only=True)
     lane: Mapping[str, str]
     width: Mapping[str, int]
     embed: Mapping[str, nn.Module]
@@ -42,6 +47,7 @@ class Model(nn.Module):
     heads: Mapping[str, nn.Module]
     family: Family
     dtype: DTypeLike = jnp.float32
+    condition: Mapping[str, nn.Module] | None = None
 
     def __hash__(self) -> int:
         # By identity: a model is a static argument of the jitted sampler, and its dicts have no hash.
@@ -58,22 +64,30 @@ class Model(nn.Module):
 
     def __call__(self, seq: Interleaved, cache: Cache | None = None) -> Output:
         seq = jax.tree.map(jnp.asarray, seq)
-        xs = {}
-        for lane, slots in seq.lanes.items():
-            streams = [name for name in sorted(seq.streams) if self.lane[name] == lane]
-            xs[lane] = self._fill(slots, {name: seq.streams[name] for name in streams}, self.width[lane])
-        query = join(seq.lanes)
-        hidden, kv = self.backbone(xs, slots=query, cache=cache)
+        query, told = join(seq.lanes), {}
+        if self.condition is not None:
+            told["condition"] = self._by_lane(seq, self.condition)
+        hidden, kv = self.backbone(self._by_lane(seq, self.embed), slots=query, cache=cache, **told)
         return Output(hidden, kv, query)
 
-    def _fill(self, slots: Slots, payloads: Mapping[str, Any], width: int) -> Float[Array, "B T D"]:
-        """Every stream's embeddings at their slots; empty slots are zero."""
+    def _by_lane(self, seq: Interleaved, pieces: Mapping[str, nn.Module]) -> dict[str, Array]:
+        """{lane: [B T D]}: what the pieces make of their streams, at every slot."""
+        xs = {}
+        for lane, slots in seq.lanes.items():
+            streams = [name for name in sorted(seq.streams) if self.lane[name] == lane and name in pieces]
+            xs[lane] = self._fill(slots, {name: seq.streams[name] for name in streams}, pieces, self.width[lane])
+        return xs
+
+    def _fill(
+        self, slots: Slots, payloads: Mapping[str, Any], pieces: Mapping[str, nn.Module], width: int
+    ) -> Float[Array, "B T D"]:
+        """Every stream's states at their slots; empty slots are zero."""
         batch, capacity = slots.doc.shape
         x = jnp.zeros((batch * (capacity + 1), width), self.dtype)
         row = (capacity + 1) * jnp.arange(batch)[:, None]
         for name, payload in payloads.items():
             pos = jnp.take_along_axis(slots.pos, jnp.minimum(payload.slot, capacity - 1)[..., None], 1)
-            states = self.embed[name](payload, pos)
+            states = pieces[name](payload, pos)
             # Padding entries all go to the spare slot behind each row, which is cut off again.
             x = x.at[(row + payload.slot).reshape(-1)].set(states.reshape(-1, width), mode="promise_in_bounds")
         return x.reshape(batch, capacity + 1, width)[:, :capacity]

@@ -31,6 +31,7 @@ SYSTEMS = {
     "qwen2_5_vl": "unified_jax.models.qwen2_5_vl.qwen2_5_vl",
     "mmada": "unified_jax.models.mmada.mmada",
     "Showo": "unified_jax.models.show_o_released.show_o",
+    "var": "unified_jax.models.var_released.var",
 }
 
 # Published language models, by model_type: alone, or the text side of a system.

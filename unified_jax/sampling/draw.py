@@ -49,9 +49,9 @@ class Brushes:
         """Every row's key for the i-th of its draws."""
         return jax.vmap(jax.random.fold_in, (0, None))(self.key, i)
 
-    def guided(self, prediction: Float[Array, "B ..."]) -> Float[Array, "B ..."]:
-        """The prediction that every row goes by."""
-        return guide(prediction, self.scale, null=self.null)[self.lead]
+    def guided(self, prediction: Float[Array, "B ..."], share: float = 1.0) -> Float[Array, "B ..."]:
+        """The prediction that every row goes by. share: how far the guidance goes towards its scale from 1."""
+        return guide(prediction, 1 + share * (self.scale - 1), null=self.null)[self.lead]
 
     def odds(self, logits: Float[Array, "B *N V"]) -> Float[Array, "B *N V"]:
         """The logits that every row's ids are drawn from (``choose.odds``)."""

@@ -204,11 +204,13 @@ class InTurn(Whole):
 class NextScale(Whole):
     """A whole picture of codes scale by scale, each from all earlier ones; nothing is committed.
 
-    counts: how many entries each scale has.
+    counts: how many entries each scale has. shares: of the guidance, at each scale (``Brushes.guided``); () for all of
+    it everywhere.
     """
 
     stream: str
     counts: tuple[int, ...]
+    shares: tuple[float, ...] = ()
 
     def work(self, entries: int, settings: Settings) -> Work:
         """What a blank of so many entries costs."""

@@ -37,7 +37,7 @@ def next_scale(
             return module.read(output, asked)[fill.stream], output.kv, output.slots
 
         logits, kv, slots = model.apply({"params": params}, seq, cache, method=run)
-        odds = brushes.odds(brushes.guided(logits))
+        odds = brushes.odds(brushes.guided(logits, fill.shares[scale] if fill.shares else 1.0))
         chosen = jax.vmap(jax.random.categorical)(brushes.keys(scale), odds).astype(jnp.int32)
         ids, cache, first = ids.at[:, first : first + count].set(chosen), commit(cache, kv, slots), first + count
     return ids
