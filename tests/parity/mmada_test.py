@@ -220,7 +220,9 @@ def test_the_engine_answers_the_same_and_follows_picture_and_words(release, reco
     seen, said = prompts[0]
     prompts += [[image(FIRST + (seen.values + 1) % CODES, pixels=seen.pixels), said]]
     prompts += [[seen, Text("other", values=said.values[::-1])], [said]]
-    settings += [settings[0]] * 3
+    # The last has as many slots as the guided one, though neither prompt nor answer is as long.
+    prompts += [asked(release.want["text_sampled_step_ids"][0][:16])]
+    settings += [settings[0]] * 4
     requests = [
         Request([*prompt, Text(target=True)], jax.random.key(0), Settings(**own))
         for prompt, own in zip(prompts, settings)
