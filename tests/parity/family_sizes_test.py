@@ -7,9 +7,10 @@ import jax
 import pytest
 import torch
 import transformers
-from words import chat_tokenizer
+from words import chat_tokenizer, tokenizer
 
 from unified_jax.core.paths import path_name
+from unified_jax.data.chat import ChatTokenizer
 from unified_jax.interop.rules import Faults, bound_rules
 from unified_jax.models.pretrained import build_published, parameters
 
@@ -217,7 +218,8 @@ TOTALS = {
 @pytest.mark.parametrize("name", TOTALS)
 def test_totals_are_those_published(name):
     config, known, rounding = TOTALS[name]
-    model = build_published(config, chat_tokenizer())
+    named = {"bos_token": "<s>", "eos_token": "</s>"}
+    model = build_published(config, ChatTokenizer(tokenizer().backend_tokenizer, special=named))
     shapes = jax.eval_shape(lambda: parameters(model, jax.random.key(0)))
     total = sum(x.size for name, tree in shapes.items() if name != "codec" for x in jax.tree.leaves(tree))
     assert abs(total - known) <= rounding

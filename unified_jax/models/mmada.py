@@ -57,7 +57,7 @@ LONGEST = 513  # ids of a drawing's prompt; a longer one is cut
 
 def mmada(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: Any) -> Model:
     """computation: choices of ``lm.computed``. Raises ValueError for layers that are not LLaDA's, and for a folder
-    without a tokenizer.
+    without a tokenizer that names bos and eos.
     """
     decoder = llada(config, dtype=dtype)
     decoder = dataclasses.replace(decoder, stack=lm.computed(decoder.stack, **computation))
@@ -89,8 +89,9 @@ def _length(tokenizer: ChatTokenizer) -> int:
 def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component, first: int) -> Family:
     side, mask = math.isqrt(config["num_vq_tokens"]), config["mask_token_id"]
     codec, pixels, tokenizer = NetworkCodec(vq.module), side * vq.module.factor, beside.tokenizer
-    named = {name: tokenizer.find(name) for name in (*RESERVED, "bos_token", "eos_token")}
+    named = {name: tokenizer.find(name) for name in RESERVED}
     special = RESERVED | {name: id for name, id in named.items() if id is not None}
+    special |= {name: tokenizer.special_id(name) for name in ("bos_token", "eos_token")}
     ends = {*tokenizer.stop, special["eos_token"], tokenizer.find("<|eot_id|>")} - {None}
     return Family(
         name=config["model_type"],
