@@ -86,14 +86,16 @@ class Loaded:
     predict: Callable
     odds: Odds
 
-    def logits(self, classes: np.ndarray, codes: np.ndarray, *, unread: bool = False) -> np.ndarray:
+    def logits(self, classes: np.ndarray, codes: np.ndarray, *, unread: bool = False, a_row: int = 1) -> np.ndarray:
+        """a_row: how many pictures each row of the batch packs."""
         plans = [
             self.model.plan(Document([Text(str(number)), Image(target=True, values=each)], {UNREAD: unread}))
             for number, each in zip(classes, codes.astype(np.int32))
         ]
-        n = codes.shape[1]
-        seq = pack([[plan] for plan in plans], self.model.family.streams, Layout({"main": n}, {"image": n}))
-        return np.asarray(self.predict(self.params, seq))
+        n = a_row * codes.shape[1]
+        rows = [plans[i : i + a_row] for i in range(0, len(plans), a_row)]
+        seq = pack(rows, self.model.family.streams, Layout({"main": n}, {"image": n}))
+        return np.asarray(self.predict(self.params, seq)).reshape(*codes.shape, -1)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,12 @@ def loaded(kind, tmp_path_factory) -> Iterator[Loaded]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Brushes, "odds", lambda brushes, logits: odds(brushes, logits))
         yield Loaded(folder, model, params, predict, odds)
+
+
+def test_pictures_packed_in_one_row_do_not_see_each_other(loaded, kind, want):
+    if kind == "var":
+        apart, packed = (loaded.logits(want["class"], want["vae_codes"], a_row=n) for n in (1, 2))
+        assert worst_relative(packed, apart) <= 1e-5
 
 
 def guided(want: dict[str, np.ndarray], way: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from unified_jax.nn.resample import areas
 
 
 class ScaleSums(nn.Module):
-    """Entries of one stream that are one whole picture: the codes of all its scales, told its class.
+    """Entries of one stream that are whole pictures, one behind the other: the codes of all scales, told the class.
 
     codec: whose ``quantiser.sums`` maps codes to the picture after each scale. sides: of the square grids, growing.
     """
@@ -33,14 +33,15 @@ class ScaleSums(nn.Module):
     def __call__(self, payload: Payload, pos: Int[Array, "B N A"]) -> Float[Array, "B N D"]:
         table = lambda name, *shape: self.param(name, nn.initializers.normal(0.02), (*shape, self.width), jnp.float32)
         counts, last = np.square(self.sides), self.sides[-1]
-        room = payload.values.shape[1]
-        codes = jnp.pad(payload.values, [(0, 0), (0, max(0, counts.sum() - room))])[:, : counts.sum()]
+        (batch, room), n = payload.values.shape, int(counts.sum())
+        pictures = lambda x: jnp.pad(x, [(0, 0), (0, -room % n)]).reshape(-1, n)
+        codes, told = pictures(payload.values), pictures(payload.told)[:, :1]
         shown = [self._shrunk(total, areas(last, side)) for total, side in zip(self._sums(codes), self.sides[1:])]
         words = Dense(self.width, use_bias=True, name="word")(jnp.concatenate(shown, 1))
-        first = self.classes(payload)[:, :1] + table("start")
-        level = jnp.repeat(table("level", len(counts)), counts, axis=0, total_repeat_length=counts.sum())
-        x = jnp.concatenate([first, words], 1) + level + table("place", counts.sum())
-        return x[:, :room].astype(self.dtype)
+        first = self.classes(payload.replace(told=told)) + table("start")
+        level = jnp.repeat(table("level", len(counts)), counts, axis=0, total_repeat_length=n)
+        x = jnp.concatenate([first, words], 1) + level + table("place", n)
+        return x.reshape(batch, -1, self.width)[:, :room].astype(self.dtype)
 
     def _sums(self, codes: Int[Array, "B N"]) -> Float[Array, "K B h w C"]:
         return self.codec.quantiser.sums(codes)
