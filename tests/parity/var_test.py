@@ -153,6 +153,8 @@ def test_logits_agree_at_every_code_with_and_without_the_class(loaded, kind, wan
 
 
 def test_pictures_are_drawn_alike_in_every_scale(loaded, kind, want, record_parity):
+    if kind == "var_shared":
+        pytest.skip("the same loop; its logits with the class and without are compared above")
     engine, worst = Engine(loaded.model, loaded.params, rows=4), 0.0
     for way in ways_of(kind):
         loaded.odds.start(want["gumbel"] if way == "var_sampled" else None)
