@@ -7,9 +7,10 @@ import jax
 import pytest
 import torch
 import transformers
-from words import chat_tokenizer
+from words import chat_tokenizer, tokenizer
 
 from unified_jax.core.paths import path_name
+from unified_jax.data.chat import ChatTokenizer
 from unified_jax.interop.rules import Faults, bound_rules
 from unified_jax.models.pretrained import build_published, parameters
 
@@ -179,3 +180,46 @@ def test_early_configs_of_qwen2_5_vl_hold_the_text_side_among_their_own():
     one, other = (build_published(each, chat_tokenizer()) for each in (early, late))
     assert one.backbone.rope == other.backbone.rope and one.backbone.depth == other.backbone.depth == 2
     assert one.embed["text"] == other.embed["text"] and one.heads == other.heads
+
+
+LLADA_8B = dict(
+    model_type="mmada",
+    d_model=4096,
+    n_heads=32,
+    n_kv_heads=32,
+    n_layers=32,
+    mlp_hidden_size=12288,
+    activation_type="silu",
+    max_sequence_length=4096,
+    rms_norm_eps=1e-5,
+    rope_theta=500_000.0,
+    vocab_size=134_656,
+    codebook_size=8192,
+    num_vq_tokens=1024,
+    mask_token_id=126_336,
+)
+
+
+def var(depth: int, **fields) -> dict:
+    return dict(model_type="var", vae={}, var={"depth": depth, **fields})
+
+
+# Systems without a packaged class: parameters beside the codec's, as the papers or model cards round them.
+TOTALS = {
+    "Gen-Verse/MMaDA-8B-Base": (LLADA_8B, 8.08e9, 0.005e9),
+    "FoundationVision/var d16": (var(16), 310e6, 0.5e6),
+    "FoundationVision/var d20": (var(20), 600e6, 1e6),
+    "FoundationVision/var d24": (var(24), 1.0e9, 0.05e9),
+    "FoundationVision/var d30": (var(30), 2.0e9, 0.05e9),
+    "FoundationVision/var d36": (var(36, shared_aln=True), 2.3e9, 0.06e9),
+}
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_totals_are_those_published(name):
+    config, known, rounding = TOTALS[name]
+    named = {"bos_token": "<s>", "eos_token": "</s>"}
+    model = build_published(config, ChatTokenizer(tokenizer().backend_tokenizer, special=named))
+    shapes = jax.eval_shape(lambda: parameters(model, jax.random.key(0)))
+    total = sum(x.size for name, tree in shapes.items() if name != "codec" for x in jax.tree.leaves(tree))
+    assert abs(total - known) <= rounding

@@ -7,13 +7,13 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from difference import worst_relative
+from recorded import recorded
 from safetensors.numpy import load_file
 from words import chat_tokenizer, picture
 
@@ -25,10 +25,10 @@ from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.pack import Layout, pack
 from unified_jax.data.plan import count
 from unified_jax.interop.torch_file import open_torch_file
+from unified_jax.models.model import Model
 from unified_jax.models.pretrained import build_published
 from unified_jax.models.published import Beside
 from unified_jax.models.show_o_released import ADDED, LONGEST, QUESTION
-from unified_jax.sampling.confidence import Confident
 from unified_jax.sampling.engine import Engine
 from unified_jax.sampling.fill import Refine, Settings
 from unified_jax.sampling.requests import Request
@@ -43,41 +43,13 @@ DRAWN = {"t2i": dict(steps=6, guidance_scale=3.0), "inpaint": dict(steps=4, guid
 ROWS, CAPACITY = 24, 192  # of all forward passes, so that one program serves them
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Recorded(Confident):
-    """The process with given noise, found by the key of the draw.
-
-    keys: [pictures, steps + 1] key data, the first of the start. starts: [pictures, N]. tokens, confidence: Gumbel
-    noise [pictures, steps, N V] and [pictures, steps, N].
-    """
-
-    keys: Any = None
-    starts: Any = None
-    tokens: Any = None
-    confidence: Any = None
-
-    def start(self, rng, shape):
-        """The codes that are known, and masks."""
-        return jnp.asarray(self.starts)[self._find(rng)[0]]
-
-    def reverse(self, rng, z, logits, *, t, s):
-        """A pass of the reference."""
-        at, step = self._find(rng)
-        ids, order = jnp.asarray(self.tokens)[at, step - 1], jnp.asarray(self.confidence)[at, step - 1]
-        return self.uncover(z, logits, ids=ids, order=order, t=t, s=s)
-
-    def _find(self, rng):
-        same = (jnp.asarray(self.keys) == jax.random.key_data(rng)).all(-1)
-        return jnp.unravel_index(jnp.argmax(same), same.shape)
-
-
 @dataclasses.dataclass(frozen=True)
 class Release:
     """want: arrays of the reference. forward: (params, batch) -> logits of the whole vocabulary at every slot."""
 
     want: dict
-    model: Any
-    params: Any
+    model: Model
+    params: dict
     forward: Callable
 
     def logits(self, documents: list[list]) -> list[np.ndarray]:
@@ -117,24 +89,6 @@ def question(row: np.ndarray) -> list:
     """The document of a row that asks about a picture."""
     codes, text = row[2 : 2 + PLACES] - FIRST, row[2 + PLACES + 2 :]
     return [Image(picture(0, 10, 10), values=codes.reshape(GRID).astype(np.int32)), Text("given", values=text)]
-
-
-def recorded(want: dict, process: Confident) -> Recorded:
-    """The process with the noise of all pictures of ``DRAWN``; the i-th draws from ``jax.random.key(i)``."""
-    most = max(settings["steps"] for settings in DRAWN.values())
-
-    def all_of(name: str) -> np.ndarray:
-        noise = [want[f"{kind}_gumbel_{name}"].swapaxes(0, 1) for kind in DRAWN]
-        return np.concatenate([np.pad(x, [(0, 0), (0, most - x.shape[1])] + [(0, 0)] * (x.ndim - 2)) for x in noise])
-
-    drawn = [jax.random.split(jax.random.key(i))[1] for i in range(2 * len(DRAWN))]
-    return Recorded(
-        **{field.name: getattr(process, field.name) for field in dataclasses.fields(Confident)},
-        keys=np.stack([[jax.random.key_data(jax.random.fold_in(key, s)) for s in range(most + 1)] for key in drawn]),
-        starts=np.concatenate([want[f"{kind}_step_ids"][0][:, -PLACES - 1 : -1] - FIRST for kind in DRAWN]),
-        tokens=all_of("tokens"),
-        confidence=all_of("confidence"),
-    )
 
 
 def test_codec_agrees(release, record_parity):
@@ -205,7 +159,12 @@ def test_every_step_agrees(release, record_parity, kind):
 
 def test_the_engine_draws_the_same_pictures(release, record_parity):
     want, kinds = release.want, [kind for kind in DRAWN for _ in range(2)]
-    process = recorded(want, release.model.family.fills["image"].process)
+    process = recorded(
+        release.model.family.fills["image"].process,
+        starts=np.concatenate([want[f"{kind}_step_ids"][0][:, -PLACES - 1 : -1] - FIRST for kind in DRAWN]),
+        tokens=[want[f"{kind}_gumbel_tokens"] for kind in DRAWN],
+        confidence=[want[f"{kind}_gumbel_confidence"] for kind in DRAWN],
+    )
     family = release.model.family
     family = dataclasses.replace(family, fills={**family.fills, "image": Refine("image", process)})
     rows = [row for kind in DRAWN for row in want[f"{kind}_step_ids"][0]]

@@ -37,6 +37,11 @@ def test_the_order_is_chance_and_the_codes_come_back_in_their_places():
     assert found == {_greedy(order) for order in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]}
 
 
+def test_ids_that_top_k_leaves_out_are_not_drawn():
+    likeliest = drawn(None, 64, temperature=jnp.zeros(64))
+    np.testing.assert_array_equal(drawn(None, 64, top_k=jnp.ones(64, jnp.int32)), likeliest)
+
+
 def _greedy(order) -> tuple[int, ...]:
     p, ids = P.reshape([V] * N), [slice(None)] * N
     for place in order:

@@ -1,5 +1,6 @@
 """Next scale: with a table as the network, codes drawn scale by scale follow a known joint."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
@@ -21,9 +22,9 @@ def joint() -> np.ndarray:
     return np.array([first[x[0]] * np.prod([others[x[0], i, x[i + 1]] for i in range(N - 1)]) for x in states])
 
 
-def drawn(joint, counts: tuple[int, ...]) -> np.ndarray:
+def drawn(joint, counts: tuple[int, ...], **fields) -> np.ndarray:
     table, fill = ScaleTable(joint, n=N, codes=V), NextScale("image", counts)
-    made = brushes(ROWS, steps=1)
+    made = brushes(ROWS, steps=1, **fields)
     made = next_scale(table, {}, fill=fill, cache=nothing(ROWS), blank=blank(ROWS, N), brushes=made, most=64)
     return np.bincount(np.asarray(made) @ V ** np.arange(N)[::-1], minlength=V**N)
 
@@ -34,6 +35,12 @@ def test_scale_after_scale_draws_the_joint(joint):
 
 def test_all_in_one_scale_draws_only_the_marginals(joint):
     assert scipy.stats.chisquare(drawn(joint, (5,)), joint * ROWS).pvalue < 1e-6
+
+
+def test_ids_that_top_k_leaves_out_are_not_drawn(joint):
+    likeliest = drawn(joint, (1, 4), temperature=jnp.zeros(ROWS))
+    assert likeliest.max() == ROWS
+    np.testing.assert_array_equal(drawn(joint, (1, 4), top_k=jnp.ones(ROWS, jnp.int32)), likeliest)
 
 
 def test_work_counts_what_every_scale_sees():

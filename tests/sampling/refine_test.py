@@ -66,6 +66,13 @@ def test_temperature_zero_takes_the_likeliest_of_every_entry():
     np.testing.assert_array_equal(ids, np.tile([m.argmax() for m in marginals], (ROWS, 1)))
 
 
+@pytest.mark.parametrize("process", [Confident(V, linear), Absorbing(V, linear)])
+@pytest.mark.parametrize("kept", [{"top_k": jnp.ones(64, jnp.int32)}, {"top_p": jnp.full(64, 1e-6)}])
+def test_ids_that_top_k_or_top_p_leave_out_are_not_drawn(process, kept):
+    likeliest = drawn(process, steps=1, rows=64, temperature=jnp.zeros(64))
+    np.testing.assert_array_equal(drawn(process, steps=1, rows=64, **kept), likeliest)
+
+
 @pytest.mark.parametrize("ratio", [linear, cosine])
 def test_each_pass_hides_again_what_the_ratio_leaves_and_uncovers_at_least_one(ratio):
     n, steps = 12, 8

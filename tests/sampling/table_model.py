@@ -8,6 +8,7 @@ import numpy as np
 
 from unified_jax.core import cache as caches
 from unified_jax.core.sequence import Interleaved, Payload, Slots
+from unified_jax.sampling.choose import ALL
 from unified_jax.sampling.draw import Brushes
 
 
@@ -71,7 +72,10 @@ def brushes(rows: int, *, steps: int, seed: int = 0, **fields) -> Brushes:
         key=jax.random.split(jax.random.key(seed), rows),
         steps=each(steps, jnp.int32),
         shift=each(1.0),
+        block=each(128, jnp.int32),
         temperature=each(1.0),
+        top_k=each(ALL, jnp.int32),
+        top_p=each(1.0),
         scale=each(1.0),
         null=own,
         image_scale=each(1.0),

@@ -6,18 +6,16 @@ from typing import Any
 import jax.numpy as jnp
 
 from unified_jax.codecs.network import NetworkCodec
-from unified_jax.codecs.quantisers.table import find_quantiser
 from unified_jax.core.types import PRNGKeyArray
 
 
 @dataclasses.dataclass(frozen=True)
 class ScaleCodes(NetworkCodec):
-    """The ``NetworkCodec`` of a ``VectorQuantised`` whose code is of the kind "scales": pictures are codes [B n]."""
+    """The ``NetworkCodec`` of a module whose quantiser is ``Scales``: pictures are codes [B n]. sides: of the scales'
+    square grids, growing.
+    """
 
-    @property
-    def sides(self) -> tuple[int, ...]:
-        """Of the scales' square grids, growing."""
-        return find_quantiser(self.module.code).sides
+    sides: tuple[int, ...] = ()
 
     def entries(self, height: int, width: int) -> tuple[int, ...]:
         """Raises ValueError for a picture whose grid is not the last scale's."""

@@ -56,6 +56,7 @@ class Payload:
     weight: float32 [B N], loss weight; 0 = context or padding.
     until: float32 [B N], the time that a network of average velocities is asked to lead to; None for any other.
     draft: shown to a head that takes one and never to the embedder; None where no head does.
+    told: int32 [B N], what adaptive norms at the entry's slot are told, its class; None where no norm asks.
     """
 
     values: Leaf
@@ -66,6 +67,7 @@ class Payload:
     weight: Leaf
     until: Leaf = None
     draft: Draft | None = None
+    told: Leaf = None
 
 
 @struct.dataclass

@@ -15,11 +15,14 @@ AXES = 3  # sequence index, row, column
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """What packing must know of a stream: its lane, and the shape and type of one entry."""
+    """What packing must know of a stream: its lane, the shape and type of one entry, and whether it is told something
+    besides.
+    """
 
     lane: str
     shape: tuple[int, ...] = ()
     dtype: Any = np.int32
+    told: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +102,7 @@ class _Writer:
                 unit=zeros(n, np.int32),
                 time=zeros(n, np.float32),
                 weight=zeros(n, np.float32),
+                told=zeros(n, np.int32) if streams[name].told else None,
             )
             for name, n in layout.room.items()
         }
@@ -133,6 +137,8 @@ class _Writer:
             payload.slot[b, entry : entry + n] = np.arange(at, at + n)
             payload.unit[b, entry : entry + n] = self.units[name][b]
             payload.weight[b, entry : entry + n] = (each >= span.heading) & (span.learn in (True, name))
+            if payload.told is not None:
+                payload.told[b, entry : entry + n] = span.told
             if full:
                 payload.read[b, entry : entry + n] = flat
             else:

@@ -102,6 +102,14 @@ class Family:
         return Image(to_uint8(pixels), target=True, values=values)
 
 
+UNREAD = "unread"  # among a document's facts: it is written as the null prompt
+
+
+def unread(document: Document) -> Document:
+    """The null prompt of systems that have one of their own, which ``write`` then writes."""
+    return Document(document, {**document.info, UNREAD: True})
+
+
 def without_text(document: Document) -> Document:
     """The null prompt of most systems: the given text is left out, given pictures stay."""
     return Document((part for part in document if part.target or not isinstance(part, Text)), document.info)

@@ -37,7 +37,7 @@ from unified_jax.interop.pairs import dense, norm, out, under
 from unified_jax.interop.rules import Rule
 from unified_jax.models import lm
 from unified_jax.models.codecs.llamagen import llamagen_vq
-from unified_jax.models.family import Family
+from unified_jax.models.family import UNREAD, Family, unread
 from unified_jax.models.model import Model
 from unified_jax.models.published import Beside, Component, Config, Published, skip_under, with_defaults
 from unified_jax.nn.block import Block
@@ -63,7 +63,6 @@ DEFAULTS = {
     "num_classes": 1000,
     "caption_dim": 2048,
 }
-UNREAD = "unread"  # among a document's facts: its condition is the null one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,12 +102,18 @@ def classes(sizes: Config, *, dtype: DTypeLike) -> Condition:
     count = sizes["num_classes"]
 
     def spans(text: Text, *, null: bool) -> list[Span]:
-        number = str(text.text).strip()
-        if not (number.isdecimal() and int(number) < count):
-            raise ValueError(f"the condition is a class, a number from 0 to {count - 1}; found {text.text!r}")
-        return [_condition(np.array([count if null else int(number)], np.int32))]
+        number = class_of(text, count=count)
+        return [_condition(np.array([count if null else number], np.int32))]
 
     return Condition(1, Stream("main"), Tokens(count + 1, sizes["dim"], dtype=dtype), spans)
+
+
+def class_of(text: Text, *, count: int) -> int:
+    """The class that a text is the number of. Raises ValueError for any other text."""
+    number = str(text.text).strip()
+    if not (number.isdecimal() and int(number) < count):
+        raise ValueError(f"the condition is a class, a number from 0 to {count - 1}; found {text.text!r}")
+    return int(number)
 
 
 def captions(sizes: Config, *, dtype: DTypeLike) -> Condition:
@@ -175,7 +180,7 @@ def _family(config: Config, beside: Beside, *, kind: str, condition: Condition, 
         smallest=Layout({"main": 1}, {"condition": 1, "image": 1}),
         image_size=(side * codec.module.factor,) * 2,
         write=partial(_write, condition=condition, side=side),
-        null=lambda document: Document(document, {**document.info, UNREAD: True}),
+        null=unread,
         fills={"image": Autoregress("image", allowed=allowed, length=side**2, picture=True, after="condition")},
         values_of=lambda values: values.reshape(side, side),
         published=Published(dict(config), rules, skip, stems=stems, former=FORMER, files=beside.files),

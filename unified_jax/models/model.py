@@ -14,11 +14,12 @@ import jax.numpy as jnp
 from flax import struct
 
 from unified_jax.core.cache import Cache
-from unified_jax.core.sequence import Interleaved, Payload, Slots, join
-from unified_jax.core.types import Array, DTypeLike, Float, Leaf
+from unified_jax.core.sequence import Interleaved, Slots, join
+from unified_jax.core.types import Array, DTypeLike, Leaf
 from unified_jax.data.document import Part
 from unified_jax.data.plan import Span
 from unified_jax.models.family import Family
+from unified_jax.nn.entries import by_lane
 
 
 @struct.dataclass
@@ -33,19 +34,20 @@ class Output:
 class Model(nn.Module):
     """lane: stream -> lane. width: lane -> D. embed, heads: stream -> piece. backbone: a Stack or anything like it.
 
-    tell: stream -> piece, payload -> what the backbone's adaptive norms are told at its slots, ``told`` numbers each.
-      Other slots are told zeros; where no stream has a piece, the backbone is told nothing.
+    condition: what adaptive norms are told, (embedded lanes, batch) -> {lane: [B T E]}; None for plain norms.
+    codec: the family's own network, where pieces read it.
     family: how documents become spans and back; no part of the computation.
     """
 
+    # The first to name a shared module: wherever pieces hold it, its parameters are ``params["codec"]``.
+    codec: nn.Module | None = dataclasses.field(default=None, kw_only=True)
     lane: Mapping[str, str]
     width: Mapping[str, int]
     embed: Mapping[str, nn.Module]
     backbone: nn.Module
     heads: Mapping[str, nn.Module]
     family: Family
-    tell: Mapping[str, nn.Module] = dataclasses.field(default_factory=dict)
-    told: int = 0
+    condition: nn.Module | None = None
     dtype: DTypeLike = jnp.float32
 
     def __hash__(self) -> int:
@@ -63,37 +65,11 @@ class Model(nn.Module):
 
     def __call__(self, seq: Interleaved, cache: Cache | None = None) -> Output:
         seq = jax.tree.map(jnp.asarray, seq)
-        xs = self._lanes(seq, self.embed, width=self.width, dtype=self.dtype)
-        query, told = join(seq.lanes), {}
-        if self.tell:
-            told["condition"] = self._lanes(seq, self.tell, width=dict.fromkeys(xs, self.told), dtype=jnp.float32)
+        xs = by_lane(seq, self.embed, lane=self.lane, width=self.width, dtype=self.dtype)
+        query = join(seq.lanes)
+        told = {} if self.condition is None else {"condition": self.condition(xs, seq)}
         hidden, kv = self.backbone(xs, slots=query, cache=cache, **told)
         return Output(hidden, kv, query)
-
-    def _lanes(
-        self, seq: Interleaved, pieces: Mapping[str, nn.Module], *, width: Mapping[str, int], dtype: DTypeLike
-    ) -> dict[str, Float[Array, "B T D"]]:
-        """What pieces make of the streams they have, at its slots in every lane; other slots are zero."""
-        lanes = {}
-        for lane, slots in seq.lanes.items():
-            streams = [name for name in sorted(seq.streams) if self.lane[name] == lane and name in pieces]
-            own = {name: (pieces[name], seq.streams[name]) for name in streams}
-            lanes[lane] = self._fill(slots, own, width=width[lane], dtype=dtype)
-        return lanes
-
-    def _fill(
-        self, slots: Slots, own: Mapping[str, tuple[nn.Module, Payload]], *, width: int, dtype: DTypeLike
-    ) -> Float[Array, "B T D"]:
-        """own: by stream, a piece and what it is applied to."""
-        batch, capacity = slots.doc.shape
-        x = jnp.zeros((batch * (capacity + 1), width), dtype)
-        row = (capacity + 1) * jnp.arange(batch)[:, None]
-        for piece, payload in own.values():
-            pos = jnp.take_along_axis(slots.pos, jnp.minimum(payload.slot, capacity - 1)[..., None], 1)
-            states = piece(payload, pos)
-            # Padding entries all go to the spare slot behind each row, which is cut off again.
-            x = x.at[(row + payload.slot).reshape(-1)].set(states.reshape(-1, width), mode="promise_in_bounds")
-        return x.reshape(batch, capacity + 1, width)[:, :capacity]
 
     def predict(self, seq: Interleaved, cache: Cache | None = None) -> dict[str, Array]:
         """{stream: logits or predictions} at each entry's ``read``."""

@@ -9,6 +9,7 @@ import numpy as np
 from unified_jax.codecs.base import Codec
 from unified_jax.data.document import Image
 from unified_jax.data.plan import Span
+from unified_jax.data.preprocess import preprocess_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,6 +45,14 @@ class Readers:
     def read(self, pictures: Sequence[np.ndarray], params: Mapping[str, Any] | None) -> list[tuple[np.ndarray, ...]]:
         """As of ``Reader``."""
         return list(zip(*(way.read(pictures, params) for way in self.ways)))
+
+
+def square(side: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What many releases make of a picture without saying so in a file: its shorter side is ``side``, and the middle is
+    kept, in [-1, 1].
+    """
+    size = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
+    return preprocess_of({"image_processor_type": "CLIPImageProcessor", "image_mean": 0.5, "image_std": 0.5, **size})
 
 
 def unprepared(pixels: np.ndarray) -> NoReturn:

@@ -42,6 +42,7 @@ from unified_jax.models.show_o2_script import END, Script
 from unified_jax.nn.adaptive_norm import AdaNorm, SomeNorm
 from unified_jax.nn.connectors.projection import Projection
 from unified_jax.nn.continued import Continued
+from unified_jax.nn.entries import EntryCondition
 from unified_jax.nn.head import Part
 from unified_jax.nn.norm import RMSNorm
 from unified_jax.nn.stack import Stack
@@ -88,14 +89,14 @@ def show_o2(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: 
     then = lm.computed(_head(config, head, dtype), **computation)
     scaled = partial(RMSNorm, 1e-6)
     flow = FlowHead(clock, grid, AdaNorm(scaled, ("shift", "scale")))
+    lane = {"text": "main", "image": "main"}
     return Model(
-        lane={"text": "main", "image": "main"},
+        lane=lane,
         width={"main": width},
         embed={"text": words.tokens, "image": _reads(config, vision, clock, width, dtype)},
-        tell={"image": TellTime(clock, grid)},
-        told=told + 1,
         backbone=Continued(words.stack, Projection(told, (told,), dtype=dtype), then),
         heads={"text": Part(words.head, 0, width), "image": Part(flow, width, told)},
+        condition=EntryCondition({"image": TellTime(clock, grid)}, lane, told + 1),
         dtype=dtype,
         family=_family(config, beside, words=words, tied=tied, vae=vae, grid=grid),
     )

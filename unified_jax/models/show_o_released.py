@@ -33,7 +33,6 @@ from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.document import Document, Image, Text, is_blank
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
-from unified_jax.data.preprocess import preprocess_of
 from unified_jax.interop.pairs import renamed, under
 from unified_jax.interop.rules import Copy, Rule
 from unified_jax.models.codecs.magvit import magvit
@@ -44,7 +43,7 @@ from unified_jax.models.family import Family, without_text
 from unified_jax.models.model import Model
 from unified_jax.models.pictured import on_grid
 from unified_jax.models.published import Beside, Component, Config, Published
-from unified_jax.models.reader import Reader
+from unified_jax.models.reader import Reader, square
 from unified_jax.nn.borrowed import BorrowedHead, BorrowedTokens
 from unified_jax.sampling.confidence import Confident, compounded
 from unified_jax.sampling.fill import Autoregress, Refine
@@ -107,14 +106,8 @@ def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component, e
             files=beside.files,
             constants={f"{STEMS[1]}.{name}": x for name, x in vq.published.constants.items()},
         ),
-        reader=Reader(_square(pixels), codec),
+        reader=Reader(square(pixels), codec),
     )
-
-
-def _square(side: int) -> Any:
-    """What the release makes of a picture it is given: its shorter side is ``side``, and the middle is kept."""
-    size = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
-    return preprocess_of({"image_processor_type": "CLIPImageProcessor", "image_mean": 0.5, "image_std": 0.5, **size})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

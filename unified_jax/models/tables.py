@@ -29,9 +29,11 @@ SYSTEMS = {
     "llava": "unified_jax.models.llava.llava",
     "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
     "qwen2_5_vl": "unified_jax.models.qwen2_5_vl.qwen2_5_vl",
+    "mmada": "unified_jax.models.mmada.mmada",
     "multi_modality": "unified_jax.models.janusflow.janusflow",
     "Showo2Qwen2_5": "unified_jax.models.show_o2.show_o2",
     "Showo": "unified_jax.models.show_o_released.show_o",
+    "var": "unified_jax.models.var_released.var",
 }
 
 # Published language models, by model_type: alone, or the text side of a system.

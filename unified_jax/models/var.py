@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unified_jax.codecs.quantisers.table import find_quantiser
 from unified_jax.codecs.scale_codes import ScaleCodes
 from unified_jax.codecs.vq import VectorQuantised
 from unified_jax.data.document import Image
@@ -40,10 +41,11 @@ def var(
     Raises ValueError where the scales do not fit the pictures.
     """
     codec = dict(codec)
-    vq = ScaleCodes(VectorQuantised(**codec))
+    module = VectorQuantised(**codec)
+    vq = ScaleCodes(module, sides=find_quantiser(module.code).sides)
     vq.entries(*image_size)
     counts = tuple(side**2 for side in vq.sides)
-    codes = vq.module.codes
+    codes = module.codes
     pictures = Pictures(
         codec=vq,
         streams={"image": Stream("main")},

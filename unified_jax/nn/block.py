@@ -68,7 +68,8 @@ class Block(nn.Module):
     cross: partial of ``CrossAttention``, which reads ``Side.context``, with a norm of its own before it (cross_norm).
     ends: lanes whose states end here: others still read them, but nothing is added to them any more.
     bias: partial of ``nn.relative_bias``, this layer's own; only for an attention that takes one, and without a cache.
-    qk_norm: on every head of q and k (arXiv:2302.05442). attention: any function like ``attend_visible``.
+    qk_norm: on every head of q and k (arXiv:2302.05442). k_norm: on those of k, where it is another.
+    attention: any function like ``attend_visible``.
     scale, softcap: of its scores, as there.
     """
 
@@ -85,6 +86,7 @@ class Block(nn.Module):
     cross_norm: Piece | None = None
     ends: tuple[str, ...] = ()
     qk_norm: Piece | None = None
+    k_norm: Piece | None = None
     bias: Piece | None = None
     qkv_bias: bool = False
     out_bias: bool = False
@@ -127,7 +129,8 @@ class Block(nn.Module):
         q, k, v = project("q", self.num_heads), project("k", kv_heads), project("v", kv_heads)
         if self.qk_norm is not None:
             q = self._each("attn", lambda expert: self.qk_norm(name=f"q_norm{mark}_{expert}"), q)
-            k = self._each("attn", lambda expert: self.qk_norm(name=f"k_norm{mark}_{expert}"), k)
+            k_norm = self.k_norm or self.qk_norm
+            k = self._each("attn", lambda expert: k_norm(name=f"k_norm{mark}_{expert}"), k)
         q, k, v = rotate(join(q), side.rotation), rotate(join(k), side.rotation), join(v)
         options = dict(slots=side.slots, past=past, before=side.before, window=window, **self._bias(side))
         out = self.attention(q, k, v, **options, scale=self.scale, softcap=self.softcap)

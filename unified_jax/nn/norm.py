@@ -68,6 +68,31 @@ class LayerNorm(nn.Module):
         return y.astype(x.dtype)
 
 
+class UnitNorm(nn.Module):
+    """x / |x|, every head by itself (arXiv:2010.04245, section 2.3)."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        y = x.astype(jnp.float32)
+        length = jnp.sqrt(jnp.square(y).sum(-1, keepdims=True))
+        return (y / jnp.maximum(length, 1e-12)).astype(x.dtype)
+
+
+class SharpUnitNorm(nn.Module):
+    """exp(scale) x / |x|, with a scale of every head, at most ln 100: on q, beside ``UnitNorm`` on k, attention by
+    cosines (Swin v2, arXiv:2111.09883, section 3.3).
+    """
+
+    initial: float = 4.0
+    most: float = 100.0
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... H C"]) -> Float[Array, "... H C"]:
+        scale = self.param("scale", nn.initializers.constant(jnp.log(self.initial)), x.shape[-2:-1], jnp.float32)
+        sharp = jnp.exp(jnp.minimum(scale, jnp.log(self.most)))[:, None]
+        return (sharp * UnitNorm()(x.astype(jnp.float32))).astype(x.dtype)
+
+
 class LayerScale(nn.Module):
     """x * scale, nothing normalised: what a layer adds starts small (CaiT, arXiv:2103.17239, section 2)."""
 

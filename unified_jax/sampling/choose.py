@@ -7,12 +7,10 @@ share a compiled program.
 import jax
 import jax.numpy as jnp
 
-from unified_jax.core.noise import over
 from unified_jax.core.types import Array, Bool, Float, Int, Key
 
 NEVER = -1e30
 ALL = 2**31 - 1  # a top_k that keeps every id
-COLDEST = 1e-4  # what a temperature of 0 counts as
 
 
 def check(*, temperature: float, top_k: int | None, top_p: float | None) -> None:
@@ -50,22 +48,28 @@ def choose(
 
 @jax.jit
 def _choose(rng, logits, temperature, top_k, top_p):
-    likeliest = jnp.argmax(logits, -1).astype(jnp.int32)
     draw = jax.random.categorical if rng.ndim == 0 else jax.vmap(jax.random.categorical)
+    sample = lambda: draw(rng, odds(logits, temperature=temperature, top_k=top_k, top_p=top_p)).astype(jnp.int32)
+    return jax.lax.cond(jnp.any(temperature > 0), sample, lambda: jnp.argmax(logits, -1).astype(jnp.int32))
 
+
+def odds(
+    logits: Float[Array, "*B V"],
+    *,
+    temperature: Float[Array, "*#B"] | float,
+    top_k: Int[Array, "*#B"] | int,
+    top_p: Float[Array, "*#B"] | float,
+) -> Float[Array, "*B V"]:
+    """The logits that an id is drawn from: divided by the temperature, and without the ids that ``top_k`` and then
+    ``top_p`` leave out; at temperature 0 only the likeliest id is possible.
+    """
+    drawn = jnp.asarray(temperature > 0)[..., None]
+    warm = logits / jnp.where(drawn, jnp.asarray(temperature)[..., None], 1)
     # Sorting a vocabulary costs more than a small model; it is done only in steps where some row asks for it.
-    def sample():
-        warm = logits / jnp.where(temperature > 0, temperature, 1)[..., None]
-        warm = jax.lax.cond(jnp.any(top_k < logits.shape[-1]), lambda x: keep_top_k(x, top_k), lambda x: x, warm)
-        warm = jax.lax.cond(jnp.any(top_p < 1), lambda x: keep_top_p(x, top_p), lambda x: x, warm)
-        return jnp.where(temperature > 0, draw(rng, warm).astype(jnp.int32), likeliest)
-
-    return jax.lax.cond(jnp.any(temperature > 0), sample, lambda: likeliest)
-
-
-def warm(logits: Float[Array, "B ..."], temperature: Float[Array, "B"]) -> Float[Array, "B ..."]:
-    """Logits divided by every row's temperature; at 0 all but the likeliest id become impossible."""
-    return logits / over(jnp.maximum(temperature, COLDEST), logits)
+    warm = jax.lax.cond(jnp.any(top_k < logits.shape[-1]), lambda x: keep_top_k(x, top_k), lambda x: x, warm)
+    warm = jax.lax.cond(jnp.any(top_p < 1), lambda x: keep_top_p(x, top_p), lambda x: x, warm)
+    likeliest = jnp.arange(logits.shape[-1]) == jnp.argmax(logits, -1, keepdims=True)
+    return jnp.where(drawn | likeliest, warm, NEVER)
 
 
 def keep_top_k(logits: Float[Array, "*B V"], k: Int[Array, "*#B"] | int) -> Float[Array, "*B V"]:

@@ -14,6 +14,7 @@ from unified_jax.core.cache import Cache
 from unified_jax.core.noise import timetable
 from unified_jax.core.sequence import Interleaved
 from unified_jax.core.types import Array, Float, Int, Key, Leaf
+from unified_jax.sampling.choose import odds
 from unified_jax.sampling.extend import extend
 from unified_jax.sampling.guidance import guide
 from unified_jax.sampling.solvers.solve import solve
@@ -25,15 +26,19 @@ STEPS = 64  # timetables have room for this many steps times a power of two
 class Brushes:
     """How every row draws, [B] each.
 
-    key: of the blank; the noise comes from it. steps, shift: of its times. temperature: of the choice of ids. scale,
-    null: as in ``guide``. image_scale, blind: as in ``ClassifierFree``. lead: the row whose output this one takes:
-    itself, or for a row without its condition the conditioned one.
+    key: of the blank; the noise comes from it. steps, shift: of its times. block: as in ``Settings``. temperature,
+    top_k, top_p: of the choice of ids, as in ``choose``. scale, null: as in ``guide``. image_scale, blind: as in
+    ``ClassifierFree``. lead: the row whose output this one takes: itself, or for a row without its condition the
+    conditioned one.
     """
 
     key: Leaf
     steps: Leaf
     shift: Leaf
+    block: Leaf
     temperature: Leaf
+    top_k: Leaf
+    top_p: Leaf
     scale: Leaf
     null: Leaf
     image_scale: Leaf
@@ -44,9 +49,15 @@ class Brushes:
         """Every row's key for the i-th of its draws."""
         return jax.vmap(jax.random.fold_in, (0, None))(self.key, i)
 
-    def guided(self, prediction: Float[Array, "B ..."]) -> Float[Array, "B ..."]:
-        """The prediction that every row goes by."""
-        return guide(prediction, self.scale, null=self.null)[self.lead]
+    def guided(self, prediction: Float[Array, "B ..."], share: float = 1.0) -> Float[Array, "B ..."]:
+        """The prediction that every row goes by. share: how far the guidance goes towards its scale from 1."""
+        return guide(prediction, 1 + share * (self.scale - 1), null=self.null)[self.lead]
+
+    def odds(self, logits: Float[Array, "B *N V"]) -> Float[Array, "B *N V"]:
+        """The logits that every row's ids are drawn from (``choose.odds``)."""
+        each = lambda x: x.reshape(-1, *[1] * (logits.ndim - 2))
+        numbers = dict(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+        return odds(logits, **jax.tree.map(each, numbers))
 
 
 @partial(jax.jit, static_argnames=("model", "fill", "most"))

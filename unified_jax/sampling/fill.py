@@ -5,6 +5,7 @@
     Refine        all at once, from masks or random ids in passes of a discrete process
     InTurn        entry by entry, ids or vectors, in reading order or one of chance
     NextScale     scale by scale
+    Unmask        a text block by block, each from masks in passes
 
 A fill is data. It names what a family's blanks are made of; ``sampling.engine`` serves all rows that wait for the
 same kind of work in one call.
@@ -13,8 +14,11 @@ same kind of work in one call.
 import dataclasses
 from collections.abc import Hashable
 
+import numpy as np
+
 from unified_jax.core.discrete import Absorbing, Uniform
 from unified_jax.core.noise import Path
+from unified_jax.data.plan import Span
 from unified_jax.sampling.choose import check
 from unified_jax.sampling.confidence import Confident
 from unified_jax.sampling.constrain import Range
@@ -29,10 +33,11 @@ from unified_jax.sampling.work import Work, one_by_one, whole
 class Settings:
     """How a request wants its blanks filled. Requests with different settings share compiled programs.
 
-    steps, shift: solver intervals and time shift of pictures. guidance_scale: 1 uses no null prompt.
+    steps, shift: solver intervals and time shift of pictures; steps are also the passes of a text that is uncovered,
+    and block how many of its ids are open at a time. guidance_scale: 1 uses no null prompt.
     image_guidance_scale: of the given pictures, where a family guides by them apart from the text; 1 for not at all.
-    temperature, top_k, top_p: how text ids are chosen; temperature 0 is greedy. image_temperature: the same for
-    pictures made of codes. max_tokens: most ids of one text, or of all texts of an ``Answer``. max_images: most
+    temperature, top_k, top_p: how ids are chosen; temperature 0 is greedy. image_temperature: in the place of
+    temperature for pictures. max_tokens: most ids of one text, or of all texts of an ``Answer``. max_images: most
     pictures of an ``Answer``. stop: a text, and with it an ``Answer``, ends before the first of these strings.
     """
 
@@ -45,11 +50,12 @@ class Settings:
     top_p: float | None = None
     max_tokens: int = 64
     max_images: int = 4
+    block: int = 128
     image_temperature: float = 1.0
     stop: tuple[str, ...] = ()
 
     def __post_init__(self):
-        for name in ("steps", "max_tokens"):
+        for name in ("steps", "block", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, found {getattr(self, name)}")
         for name in ("temperature", "image_temperature", "guidance_scale", "image_guidance_scale", "max_images"):
@@ -100,6 +106,10 @@ class Autoregress:
         """How many slots the fill may commit; most: ids of a blank without a length."""
         return self.length or most
 
+    def opened(self, blank: Span, most: int) -> Span:
+        """The blank as it is run; most: as in ``room``."""
+        return blank
+
     def group(self, entries: int) -> Hashable:
         """Blanks of one group are filled in one call: all ids of a stream."""
         return type(self), self.stream
@@ -110,16 +120,26 @@ class Autoregress:
 
 
 class Whole:
-    """What the fills share that make a picture in one call and commit nothing."""
+    """What the fills share that make a blank in one call and commit nothing."""
 
     lead = 0
+    picture = True
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The streams that are made; a blank may hold others, which are given."""
+        return (self.stream,)
 
     def room(self, most: int) -> int:
         """How many slots the fill may commit."""
         return 0
 
+    def opened(self, blank: Span, most: int) -> Span:
+        """The blank as it is run; most: ids of a text."""
+        return blank
+
     def group(self, entries: int) -> Hashable:
-        """Blanks of one group are filled in one call: pictures of one size."""
+        """Blanks of one group are filled in one call: those of one size."""
         return type(self), self, entries
 
 
@@ -166,6 +186,11 @@ class InTurn(Whole):
     lead = 1
 
     @property
+    def made(self) -> tuple[str, ...]:
+        """The streams that are made; a blank may hold others, which are given."""
+        return (self.stream,) if self.hints is None else (self.stream, self.hints)
+
+    @property
     def slots(self) -> int:
         """Of each entry."""
         return 1 if self.hints is None else 2
@@ -179,11 +204,13 @@ class InTurn(Whole):
 class NextScale(Whole):
     """A whole picture of codes scale by scale, each from all earlier ones; nothing is committed.
 
-    counts: how many entries each scale has.
+    counts: how many entries each scale has. shares: of the guidance, at each scale (``Brushes.guided``); () for all of
+    it everywhere.
     """
 
     stream: str
     counts: tuple[int, ...]
+    shares: tuple[float, ...] = ()
 
     def work(self, entries: int, settings: Settings) -> Work:
         """What a blank of so many entries costs."""
@@ -191,4 +218,26 @@ class NextScale(Whole):
         return Work(slots=entries, entries=entries, reads=entries, pairs=pairs)
 
 
-Fill = Autoregress | Integrate | Refine | InTurn | NextScale
+@dataclasses.dataclass(frozen=True)
+class Unmask(Whole):
+    """A whole text from masks, block by block from left to right, the surest ids of each first; nothing is committed.
+
+    mask: the id that hides one. stop: ids before which a text ends, whatever comes behind.
+    """
+
+    stream: str
+    mask: int
+    stop: tuple[int, ...] = ()
+    picture = False
+
+    def opened(self, blank: Span, most: int) -> Span:
+        """The blank with as many masks as the text may have ids; they are its last part."""
+        *given, (stream, _) = blank.parts
+        return dataclasses.replace(blank, parts=(*given, (stream, np.full(most, self.mask, np.int32))))
+
+    def work(self, entries: int, settings: Settings) -> Work:
+        """What a blank of so many entries costs."""
+        return whole(entries, settings.steps)
+
+
+Fill = Autoregress | Integrate | Refine | InTurn | NextScale | Unmask

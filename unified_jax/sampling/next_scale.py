@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from unified_jax.core.cache import Cache, commit, grow
 from unified_jax.core.sequence import Interleaved
 from unified_jax.core.types import Array, Int
-from unified_jax.sampling.choose import warm
 from unified_jax.sampling.draw import Brushes
 from unified_jax.sampling.window import entries, window
 
@@ -38,7 +37,7 @@ def next_scale(
             return module.read(output, asked)[fill.stream], output.kv, output.slots
 
         logits, kv, slots = model.apply({"params": params}, seq, cache, method=run)
-        logits = warm(brushes.guided(logits), brushes.temperature)
-        chosen = jax.vmap(jax.random.categorical)(brushes.keys(scale), logits).astype(jnp.int32)
+        odds = brushes.odds(brushes.guided(logits, fill.shares[scale] if fill.shares else 1.0))
+        chosen = jax.vmap(jax.random.categorical)(brushes.keys(scale), odds).astype(jnp.int32)
         ids, cache, first = ids.at[:, first : first + count].set(chosen), commit(cache, kv, slots), first + count
     return ids

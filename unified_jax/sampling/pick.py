@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from unified_jax.core.noise import Path, over, timetable
 from unified_jax.core.sequence import Draft
 from unified_jax.core.types import Array, Float, Int, Key
-from unified_jax.sampling.choose import warm
 from unified_jax.sampling.draw import Brushes
 from unified_jax.sampling.solvers.euler import Euler
 from unified_jax.sampling.solvers.solve import Solver, solve
@@ -26,8 +25,7 @@ class Id:
         self, rng: Key[Array, "B"], predict: Predict, *, brushes: Brushes, size: tuple[int, ...], most: int
     ) -> Int[Array, "B"]:
         """size: of an entry. most: room of the timetable."""
-        logits = warm(predict(None), brushes.temperature)
-        return jax.vmap(jax.random.categorical)(rng, logits).astype(jnp.int32)
+        return jax.vmap(jax.random.categorical)(rng, brushes.odds(predict(None))).astype(jnp.int32)
 
     def work(self, entries: int, *, slots: int, steps: int) -> Work:
         """What so many entries of so many slots each cost."""

@@ -13,7 +13,6 @@ from unified_jax.core.cache import Cache
 from unified_jax.core.noise import timetable
 from unified_jax.core.sequence import Interleaved
 from unified_jax.core.types import Array, Int
-from unified_jax.sampling.choose import warm
 from unified_jax.sampling.draw import Brushes
 from unified_jax.sampling.extend import extend
 
@@ -33,7 +32,7 @@ def refine(
     def logits(ids, t):
         time = jnp.broadcast_to(t[:, None], payload.time.shape)
         predictions, *_ = extend(model, params, seq=blank.put(fill.stream, values=ids, time=time), cache=cache)
-        return warm(brushes.guided(predictions[fill.stream]), brushes.temperature)
+        return brushes.odds(brushes.guided(predictions[fill.stream]))
 
     def step(i, ids):
         t, s = times[i], times[i + 1]

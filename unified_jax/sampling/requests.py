@@ -79,7 +79,7 @@ class Job:
     @property
     def group(self) -> Hashable:
         """Jobs of one group can be served in one call."""
-        return self.fill.group(count([self.rows[0].blank]))
+        return self.fill.group(self.rows[0].blank.sizes()[self.fill.stream])
 
     @property
     def need(self) -> int:
@@ -97,8 +97,8 @@ class Job:
         plans = [without_noised(self._family.write(version(shown))) for version in versions]
         self.fill, self.ids = self._family.fills[plans[0][-1].fill], []
         self.room = self.fill.room(most)
-        for row, plan in zip(self.rows, plans):
-            row.open(plan, self.fill.lead)
+        for row, (*before, span) in zip(self.rows, plans):
+            row.open([*before, self.fill.opened(span, most)], self.fill.lead)
         self._keys, self.key = jax.random.split(self._keys)
         is_text = isinstance(blank, Text)
         self.transcript = Transcript(self._family.tokenizer.decode, self.settings.stop) if is_text else None

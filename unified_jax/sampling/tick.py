@@ -16,15 +16,16 @@ import numpy as np
 from unified_jax.core.cache import Cache
 from unified_jax.data.document import Part
 from unified_jax.data.pack import Layout, pack
-from unified_jax.data.plan import Cursor, sizes
+from unified_jax.data.plan import Cursor, Span, sizes
 from unified_jax.sampling.choose import ALL
 from unified_jax.sampling.draw import STEPS, Brushes, draw
-from unified_jax.sampling.fill import Autoregress, Integrate, InTurn, NextScale, Refine
+from unified_jax.sampling.fill import Autoregress, Integrate, InTurn, NextScale, Refine, Unmask
 from unified_jax.sampling.in_turn import in_turn
 from unified_jax.sampling.next_scale import next_scale
 from unified_jax.sampling.prefill import power_of_two
 from unified_jax.sampling.refine import refine
 from unified_jax.sampling.requests import Job, Row
+from unified_jax.sampling.unmask import unmask
 from unified_jax.sampling.write import Manners, Pens, write
 
 
@@ -63,9 +64,7 @@ def write_ids(
         key=spread.keys(),
         fill=spread(lambda job, row: fills.index(job.fill), 0),
         limit=spread(lambda job, row: job.room, 1),
-        temperature=spread(_temperature, 0.0),
-        top_k=spread(lambda job, row: job.settings.top_k or ALL, ALL),
-        top_p=spread(lambda job, row: job.settings.top_p or 1.0, 1.0),
+        **_choice(spread),
         scale=spread(lambda job, row: job.settings.guidance_scale, 1.0),
         null=np.where(steering, null, np.arange(len(null))),
         lead=lead,
@@ -90,24 +89,24 @@ def write_ids(
     return results, cache
 
 
-def draw_pictures(
+def draw_whole(
     model: Any, params: Any, *, cache: Cache, jobs: Sequence[Job], steps: int, enough: int, loop: Callable[..., Any]
 ) -> tuple[list[Result], Cache]:
-    """The pictures of every job, whole; a loop is not interrupted. loop: what the fill runs, like ``draw``."""
+    """The blanks of every job, whole; a loop is not interrupted. loop: what the fill runs, like ``draw``."""
     spread, fill, streams = _Spread(jobs, len(cache.length)), jobs[0].fill, model.family.streams
     blanks, cursors = [[] for _ in cache.length], [Cursor() for _ in cache.length]
     for job in jobs:
         for row in job.rows:
             blanks[row.number], cursors[row.number] = [*row.lead, row.blank], row.cursor
-    spans = blanks[jobs[0].rows[0].number]
-    room, lanes = sizes(spans), Counter()
+    room, lanes = _room(blanks, made=fill.made), Counter()
     for stream, n in room.items():
         lanes[streams[stream].lane] += n
     brushes = Brushes(
         key=spread.keys(),
         steps=spread(lambda job, row: job.settings.steps, 1),
         shift=spread(lambda job, row: job.settings.shift, 1.0),
-        temperature=spread(lambda job, row: job.settings.image_temperature, 1.0),
+        block=spread(lambda job, row: job.settings.block, 1),
+        **_choice(spread),
         scale=spread(lambda job, row: job.settings.guidance_scale, 1.0),
         null=spread(_null),
         image_scale=spread(lambda job, row: job.settings.image_guidance_scale, 1.0),
@@ -118,6 +117,30 @@ def draw_pictures(
     blank = pack([[spans] for spans in blanks], streams, Layout(lanes, room), cursors=cursors)
     values = np.asarray(loop(model, params, fill=fill, cache=cache, blank=blank, brushes=brushes, most=most))
     return [Result(job, values[job.rows[0].number]) for job in jobs], cache
+
+
+def unmask_texts(model: Any, params: Any, **tick: Any) -> tuple[list[Result], Cache]:
+    """The texts of every job, whole, each up to where it ends; tick: as in ``draw_whole``."""
+    results, cache = draw_whole(model, params, loop=unmask, **tick)
+    return [_ended(result) for result in results], cache
+
+
+def _ended(result: Result) -> Result:
+    """The text up to its first id of ``stop``, or before its first string of those."""
+    last = np.flatnonzero(np.isin(result.values, result.job.fill.stop))
+    ids = result.values[: last[0]] if last.size else result.values
+    kept, text = result.job.transcript.end(ids.tolist()) or (len(ids), None)
+    return Result(result.job, ids[:kept], text)
+
+
+def _room(blanks: Sequence[Sequence[Span]], *, made: tuple[str, ...]) -> dict[str, int]:
+    """Entries of every stream that all rows have room in. What is given beside what is ``made`` differs from request to
+    request; powers of two keep the number of compiled sizes small.
+    """
+    most = Counter()
+    for spans in blanks:
+        most |= Counter(sizes(spans))
+    return {stream: n if stream in made else power_of_two(n) for stream, n in most.items()}
 
 
 class _Spread:
@@ -164,6 +187,15 @@ def _temperature(job: Job, row: Row) -> float:
     return job.settings.image_temperature if job.fill.picture else job.settings.temperature
 
 
+def _choice(spread: _Spread) -> dict[str, np.ndarray]:
+    """How every row chooses ids."""
+    return {
+        "temperature": spread(_temperature, 0.0),
+        "top_k": spread(lambda job, row: job.settings.top_k or ALL, ALL),
+        "top_p": spread(lambda job, row: job.settings.top_p or 1.0, 1.0),
+    }
+
+
 def _fills_of(model: Any, stream: str) -> tuple[Autoregress, ...]:
     """The family's fills that write this stream, which one program serves."""
     fills = model.family.fills.values()
@@ -184,8 +216,9 @@ def _result(job: Job, *, done: bool) -> Result | None:
 
 TICKS: Mapping[type, Callable[..., tuple[list[Result], Cache]]] = {
     Autoregress: write_ids,
-    Integrate: partial(draw_pictures, loop=draw),
-    Refine: partial(draw_pictures, loop=refine),
-    InTurn: partial(draw_pictures, loop=in_turn),
-    NextScale: partial(draw_pictures, loop=next_scale),
+    Integrate: partial(draw_whole, loop=draw),
+    Refine: partial(draw_whole, loop=refine),
+    InTurn: partial(draw_whole, loop=in_turn),
+    NextScale: partial(draw_whole, loop=next_scale),
+    Unmask: unmask_texts,
 }

@@ -49,10 +49,15 @@ class Scales(Staged):
         return Quantised(jnp.concatenate(codes, 1), self.through(z, total), penalty)
 
     def lookup(self, codes: Int[Array, "B N"]) -> Float[Array, "B h w C"]:
-        """The sums of what each scale adds."""
+        """The sum of what all scales add."""
+        return self.sums(codes)[-1]
+
+    def sums(self, codes: Int[Array, "B N"]) -> Float[Array, "K B h w C"]:
+        """The picture after each scale."""
         ends = np.cumsum(np.square(self.sides))
-        grids = [part.reshape(len(codes), side, side) for part, side in zip(np.split(codes, ends[:-1], 1), self.sides)]
-        return sum(self._detail(grid, scale) for scale, grid in enumerate(grids))
+        parts = jnp.split(codes, ends[:-1], 1)
+        grids = [part.reshape(len(codes), side, side) for part, side in zip(parts, self.sides)]
+        return jnp.cumsum(jnp.stack([self._detail(grid, scale) for scale, grid in enumerate(grids)]), 0)
 
     def _detail(self, codes: Int[Array, "B r r"], scale: int) -> Float[Array, "B h w C"]:
         """What the codes of a scale add to the picture."""
