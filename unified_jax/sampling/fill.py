@@ -114,6 +114,11 @@ class Whole:
 
     lead = 0
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The streams of the picture itself; others may share its span."""
+        return (self.stream,)
+
     def room(self, most: int) -> int:
         """How many slots the fill may commit."""
         return 0
@@ -164,6 +169,10 @@ class InTurn(Whole):
     pick: Id | Vector
     hints: str | None = None
     lead = 1
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        return (self.stream,) if self.hints is None else (self.stream, self.hints)
 
     @property
     def slots(self) -> int:

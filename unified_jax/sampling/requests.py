@@ -79,7 +79,7 @@ class Job:
     @property
     def group(self) -> Hashable:
         """Jobs of one group can be served in one call."""
-        return self.fill.group(count([self.rows[0].blank]))
+        return self.fill.group(self.rows[0].blank.sizes()[self.fill.stream])
 
     @property
     def need(self) -> int:

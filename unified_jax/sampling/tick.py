@@ -16,7 +16,7 @@ import numpy as np
 from unified_jax.core.cache import Cache
 from unified_jax.data.document import Part
 from unified_jax.data.pack import Layout, pack
-from unified_jax.data.plan import Cursor, sizes
+from unified_jax.data.plan import Cursor, Span, sizes
 from unified_jax.sampling.choose import ALL
 from unified_jax.sampling.draw import STEPS, Brushes, draw
 from unified_jax.sampling.fill import Autoregress, Integrate, InTurn, NextScale, Refine
@@ -99,8 +99,7 @@ def draw_pictures(
     for job in jobs:
         for row in job.rows:
             blanks[row.number], cursors[row.number] = [*row.lead, row.blank], row.cursor
-    spans = blanks[jobs[0].rows[0].number]
-    room, lanes = sizes(spans), Counter()
+    room, lanes = _room(blanks, fill.own), Counter()
     for stream, n in room.items():
         lanes[streams[stream].lane] += n
     brushes = Brushes(
@@ -118,6 +117,15 @@ def draw_pictures(
     blank = pack([[spans] for spans in blanks], streams, Layout(lanes, room), cursors=cursors)
     values = np.asarray(loop(model, params, fill=fill, cache=cache, blank=blank, brushes=brushes, most=most))
     return [Result(job, values[job.rows[0].number]) for job in jobs], cache
+
+
+def _room(rows: Sequence[list[Span]], own: tuple[str, ...]) -> dict[str, int]:
+    """Entries of every stream that any row needs. own: streams of the picture itself. What comes with it, like words
+    in its block, may differ from row to row; rounded up to a power of two, it does not compile anew for every length.
+    """
+    found = [sizes(spans) for spans in rows]
+    most = {stream: max(size.get(stream, 0) for size in found) for stream in sorted(set().union(*found))}
+    return {stream: n if stream in own else power_of_two(n) for stream, n in most.items()}
 
 
 class _Spread:
