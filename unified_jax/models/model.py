@@ -32,6 +32,7 @@ class Output:
 class Model(nn.Module):
     """lane: stream -> lane. width: lane -> D. embed, heads: stream -> piece. backbone: a Stack or anything like it.
 
+    condition: what adaptive norms are told, (embedded lanes, batch) -> {lane: [B T E]}; None for plain norms.
     family: how documents become spans and back; no part of the computation.
     """
 
@@ -41,6 +42,7 @@ class Model(nn.Module):
     backbone: nn.Module
     heads: Mapping[str, nn.Module]
     family: Family
+    condition: nn.Module | None = None
     dtype: DTypeLike = jnp.float32
 
     def __hash__(self) -> int:
@@ -63,7 +65,8 @@ class Model(nn.Module):
             streams = [name for name in sorted(seq.streams) if self.lane[name] == lane]
             xs[lane] = self._fill(slots, {name: seq.streams[name] for name in streams}, self.width[lane])
         query = join(seq.lanes)
-        hidden, kv = self.backbone(xs, slots=query, cache=cache)
+        told = {} if self.condition is None else {"condition": self.condition(xs, seq)}
+        hidden, kv = self.backbone(xs, slots=query, cache=cache, **told)
         return Output(hidden, kv, query)
 
     def _fill(self, slots: Slots, payloads: Mapping[str, Any], width: int) -> Float[Array, "B T D"]:
