@@ -46,6 +46,7 @@ from unified_jax.nn.norm import RMSNorm
 from unified_jax.nn.packed_vision import PackedVision
 from unified_jax.sampling.fill import Autoregress, Integrate
 from unified_jax.sampling.guidance import ClassifierFree
+from unified_jax.sampling.guidance.classifier_free import nested
 from unified_jax.sampling.guidance.correct import renormalise, renormalise_channels
 
 DEFAULTS = {
@@ -55,8 +56,8 @@ DEFAULTS = {
     "connector_act": "gelu_pytorch_tanh",
     "vae_config": {},
 }
-DRAW = ClassifierFree(interval=(0.4, 1.0), correct=renormalise)
-EDIT = ClassifierFree(correct_text=renormalise_channels)
+DRAW = ClassifierFree(nested, interval=(0.4, 1.0), correct=renormalise)
+EDIT = ClassifierFree(nested, correct_text=renormalise_channels)
 MOST_PIXELS = 14 * 14 * 9 * 1024  # of a given picture
 
 

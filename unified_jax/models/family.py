@@ -24,7 +24,8 @@ class Family:
 
     name, arguments: the family function and the plain values it was called with, so that a checkpoint can rebuild it.
     write: a document whose images carry values -> spans. null: the same document without its condition, for guidance;
-      blind: without its given pictures, for guidance by them; None where a family has none such.
+      blind: without its given pictures, and where the fill pairs the two as ``two_conditions`` does without its words
+      too, for guidance by the pictures; None where a family has none such.
     fills: how a blank span is produced, by the name in ``Span.fill``: "text" or "image".
     codec: pixels <-> values; its parameters, if any, are ``params["codec"]``. reader: of given pictures, where the
       system sees those otherwise than it draws; None for the codec.
@@ -105,3 +106,8 @@ class Family:
 def without_text(document: Document) -> Document:
     """The null prompt of most systems: the given text is left out, given pictures stay."""
     return Document((part for part in document if part.target or not isinstance(part, Text)), document.info)
+
+
+def without_given(document: Document) -> Document:
+    """Neither the given text nor the given pictures: the null prompt of edits that are guided by both."""
+    return Document((part for part in document if part.target), document.info)

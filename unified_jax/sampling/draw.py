@@ -15,7 +15,7 @@ from unified_jax.core.noise import timetable
 from unified_jax.core.sequence import Interleaved
 from unified_jax.core.types import Array, Float, Int, Key, Leaf
 from unified_jax.sampling.extend import extend
-from unified_jax.sampling.guidance import guide
+from unified_jax.sampling.guidance.classifier_free import two_conditions
 from unified_jax.sampling.solvers.solve import solve
 
 STEPS = 64  # timetables have room for this many steps times a power of two
@@ -46,7 +46,14 @@ class Brushes:
 
     def guided(self, prediction: Float[Array, "B ..."]) -> Float[Array, "B ..."]:
         """The prediction that every row goes by."""
-        return guide(prediction, self.scale, null=self.null)[self.lead]
+        guided = two_conditions(
+            prediction,
+            prediction[self.null],
+            without_image=prediction[self.blind],
+            text_scale=self.scale,
+            image_scale=self.image_scale,
+        )
+        return guided[self.lead]
 
 
 @partial(jax.jit, static_argnames=("model", "fill", "most"))
