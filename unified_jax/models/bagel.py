@@ -5,7 +5,8 @@ Latents have an expert of their own; all else, the delimiters around them too, g
 that. Drawn ones are flow-matched latents, guided by the text and, in edits, by the given pictures. The published
 settings: steps 49 (its count of 50 is of times), shift 3, guidance_scale 4, and in edits image_guidance_scale 2
 (github.com/ByteDance-Seed/Bagel, ``inferencer.py``, which draws the latents of given pictures from their posterior;
-here they are its most probable ones).
+here they are its most probable ones, unless the document was encoded with a key, ``family.encode([document], params,
+rng=key)``).
 
 A folder holds config.json, llm_config.json, vit_config.json, ema.safetensors, ae.safetensors and the tokenizer's files.
 """

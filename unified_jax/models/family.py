@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from unified_jax.codecs.base import Codec, to_float, to_uint8
+from unified_jax.core.types import PRNGKeyArray
 from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.document import BadRecord, Document, Image, Part, Text
 from unified_jax.data.document import check as check_document
@@ -53,9 +54,17 @@ class Family:
         """Spans of one document. params: needed only where the codec has weights."""
         return self.write(self.encode([document], params)[0])
 
-    def encode(self, documents: Sequence[Sequence[Part]], params: Mapping[str, Any] | None = None) -> list[Document]:
+    def encode(
+        self,
+        documents: Sequence[Sequence[Part]],
+        params: Mapping[str, Any] | None = None,
+        *,
+        rng: PRNGKeyArray | None = None,
+    ) -> list[Document]:
         """Fills in ``values`` of every image that has pixels.
 
+        rng: draws them, where the codec has a posterior; None for the most probable. Documents that were encoded by it
+        can be generated from: values that are there stay.
         Raises ValueError for a picture that ``check`` refuses.
         """
         drawn = Reader(self._prepare, self.codec)
@@ -67,7 +76,7 @@ class Family:
                     waiting.setdefault(reader, []).append((i, j))
         parts = [list(document) for document in documents]
         for reader, places in waiting.items():
-            for (i, j), values in zip(places, reader.read([parts[i][j].pixels for i, j in places], params)):
+            for (i, j), values in zip(places, reader.read([parts[i][j].pixels for i, j in places], params, rng=rng)):
                 parts[i][j] = dataclasses.replace(parts[i][j], values=values)
         return [Document(new, getattr(old, "info", None)) for new, old in zip(parts, documents)]
 
