@@ -18,7 +18,8 @@ from unified_jax.data.sources.shapes import Shapes, World
 from unified_jax.evals.benchmark import Benchmark
 from unified_jax.evals.distinct import Distinct
 from unified_jax.evals.shapes import GRADES
-from unified_jax.models.dit import BODIES, WAYS, dit
+from unified_jax.models.dit import WAYS, dit
+from unified_jax.models.dit_bodies import BODIES
 from unified_jax.objectives.consistency import Consistency
 from unified_jax.objectives.diffusion import Diffusion
 from unified_jax.objectives.flow import Flow

@@ -12,7 +12,8 @@ from configs.dit.shapes import OBJECTIVES
 from unified_jax.core.paths import path_name
 from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.pack import Layout, pack
-from unified_jax.models.dit import BODIES, dit
+from unified_jax.models.dit import dit
+from unified_jax.models.dit_bodies import BODIES
 from unified_jax.models.pretrained import from_pretrained, parameters, save_pretrained
 from unified_jax.objectives.mean_flow import MeanFlow
 from unified_jax.objectives.total import losses, total

@@ -9,11 +9,10 @@ published networks are in ``denoisers/``.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 
 from unified_jax.codecs.base import Codec
@@ -24,21 +23,14 @@ from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
-from unified_jax.models import lm
+from unified_jax.models.dit_bodies import BODIES
 from unified_jax.models.family import Family, without_text
 from unified_jax.models.model import Model
 from unified_jax.models.pictured import on_grid
-from unified_jax.nn.adaptive_norm import AdaNorm
-from unified_jax.nn.block import Block
 from unified_jax.nn.condition import PooledEmbed, TimeEmbed
 from unified_jax.nn.embed import Flat, Placed, Tokens
 from unified_jax.nn.head import Linear
-from unified_jax.nn.mlp import Mlp
 from unified_jax.nn.picture_condition import PictureCondition
-from unified_jax.nn.picture_stack import PictureStack
-from unified_jax.nn.rope import NoRope
-from unified_jax.nn.stack import Stack
-from unified_jax.nn.stages import Stages
 from unified_jax.sampling.fill import Integrate
 from unified_jax.sampling.solvers.ancestral import Ddpm
 from unified_jax.sampling.solvers.dpm import Dpm
@@ -91,11 +83,11 @@ def dit(
     drawn, body = _find(WAYS, way=way), _find(BODIES, words=words)
     if width % num_heads or width % 4:
         raise ValueError(f"width {width} must be a multiple of num_heads {num_heads}, and of 4")
-    codec, special = Patches(patch), tokenizer.special
-    script = dict(tokenizer=tokenizer, ends=(special["<bos>"], special["<eos>"]), codec=codec, image_size=image_size)
+    codec = Patches(patch)
     pieces = {"pooled": PooledEmbed(width), "time": TimeEmbed(width)}
     pieces |= {field: TimeEmbed(width, field=field) for field in drawn.told}
-    sizes = dict(width=width, depth=depth, num_heads=num_heads)
+    sizes = dict(width=width, depth=depth, num_heads=num_heads, dtype=dtype) | computation
+    arguments = dict(patch=patch, image_size=image_size, way=way, words=words) | sizes
     return Model(
         lane={"text": "text", "image": "image"},
         width={"text": width, "image": width},
@@ -104,43 +96,29 @@ def dit(
             "image": Placed(Flat(width, dtype=dtype), axes=(1, 2)),
         },
         condition=PictureCondition(pieces),
-        backbone=body(**sizes, dtype=dtype, **computation),
+        backbone=body(**sizes),
         heads={"image": Linear(drawn.said * codec.shape[0], zero=True)},
         dtype=dtype,
-        family=Family(
-            name="dit",
-            arguments=dict(patch=patch, image_size=image_size, way=way, words=words, dtype=dtype) | sizes | computation,
-            tokenizer=tokenizer,
-            codec=codec,
-            streams={"text": Stream("text"), "image": Stream("image", codec.shape, codec.dtype)},
-            smallest=Layout({"text": 1, "image": 1}, {"text": 1, "image": 1}),
-            image_size=image_size,
-            write=partial(write, **script),
-            null=without_text,
-            fills={"image": Integrate("image", drawn.path, drawn.solver)},
-            values_of=partial(on_grid, grid=codec.grid(*image_size)),
-        ),
+        family=_family(tokenizer, codec, drawn=drawn, arguments=arguments),
     )
 
 
-def pooled(*, width: int, depth: int, num_heads: int, dtype: DTypeLike, **computation: str | int) -> PictureStack:
-    """Layers over the picture's lane alone."""
-    block = _block(width, num_heads, route={"image": "image"}, dtype=dtype)
-    return _told(_stack(block, depth, **computation), ("image",))
-
-
-def joint(*, width: int, depth: int, num_heads: int, dtype: DTypeLike, **computation: str | int) -> PictureStack:
-    """Layers over both lanes; in the last, words are only read."""
-    route = {"image": "image", "text": "text"}
-    both = _block(width, num_heads, route=route, dtype=dtype)
-    closing = {"image": AdaNorm, "text": partial(AdaNorm, parts=("shift", "scale"))}
-    last = partial(both, pre_norm=closing, ends=("text",))
-    runs = [(both, depth - 1), (last, 1)] if depth > 1 else [(last, 1)]
-    stages = tuple(_stack(block, layers, **computation) for block, layers in runs)
-    return _told(Stages(stages), ("image", "text"))
-
-
-BODIES: Mapping[str, Callable[..., PictureStack]] = {"pooled": pooled, "joint": joint}
+def _family(tokenizer: Tokenizer, codec: Codec, *, drawn: Way, arguments: Mapping[str, Any]) -> Family:
+    image_size, special = arguments["image_size"], tokenizer.special
+    ends = special["<bos>"], special["<eos>"]
+    return Family(
+        name="dit",
+        arguments=arguments,
+        tokenizer=tokenizer,
+        codec=codec,
+        streams={"text": Stream("text"), "image": Stream("image", codec.shape, codec.dtype)},
+        smallest=Layout({"text": 1, "image": 1}, {"text": 1, "image": 1}),
+        image_size=image_size,
+        write=partial(write, tokenizer=tokenizer, ends=ends, codec=codec, image_size=image_size),
+        null=without_text,
+        fills={"image": Integrate("image", drawn.path, drawn.solver)},
+        values_of=partial(on_grid, grid=codec.grid(*image_size)),
+    )
 
 
 def write(
@@ -161,29 +139,6 @@ def write(
     values = np.zeros(entries, codec.dtype) if blank else picture.values.reshape(entries)
     parts = (*words, ("image", values))
     return [Span(parts, attend="full", learn="image", grid=grid, counted=True, fill="image" if blank else None)]
-
-
-def _told(stack: Stack | Stages, lanes: tuple[str, ...]) -> PictureStack:
-    return PictureStack(stack, AdaNorm(parts=("shift", "scale")), lanes)
-
-
-def _stack(block: Callable[..., Block], depth: int, **computation: str | int) -> Stack:
-    stack = Stack(block, depth, NoRope(block.keywords["head_dim"]), norm=None)
-    return lm.computed(stack, **computation)
-
-
-def _block(width: int, num_heads: int, *, route: Mapping[str, str], dtype: DTypeLike) -> partial[Block]:
-    return partial(
-        Block,
-        num_heads=num_heads,
-        head_dim=width // num_heads,
-        mlp=partial(Mlp, 4 * width, jax.nn.gelu, dtype=dtype),
-        route=route,
-        pre_norm=AdaNorm,
-        qkv_bias=True,
-        out_bias=True,
-        dtype=dtype,
-    )
 
 
 def _find(table: Mapping[str, Any], **named: str) -> Any:
