@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tiny_codecs import DEEP, KL, WAN
 
+from unified_jax.codecs import network
 from unified_jax.codecs.base import Codec
 from unified_jax.codecs.network import LatentCodec
 from unified_jax.data.document import Document, Image, Text
@@ -61,6 +62,28 @@ def test_values_are_the_most_probable_latents_as_the_pipeline_scales_them(built)
     np.testing.assert_allclose(codec.decode(params, values), drawn[:, 0] if video else drawn, atol=1e-4)
 
 
+def test_with_a_key_values_are_drawn_from_the_posterior_every_turn_anew(built, monkeypatch):
+    config, component, codec, params = built
+    monkeypatch.setattr(network, "PIXELS_AT_ONCE", 4 * 8 * 256)
+    pixels = np.repeat(pictures(1, 4, 8), 1024, 0)
+    drawn, usual = codec.encode(params, pixels, rng=jax.random.key(1)), codec.encode(params, pixels[:1])
+    if config is SCALED_DEEP:  # which has no posterior
+        np.testing.assert_allclose(drawn, np.broadcast_to(usual, drawn.shape), atol=1e-5)
+        return
+    video = config is SHIFTED_WAN
+    first = jnp.asarray(pixels[:1])
+    posterior = component.apply(params, first[:, None] if video else first, method="encode")
+    deviation = np.exp(np.asarray(posterior.logvar) / 2) / np.array(SCALES[config["_class_name"]][1])
+    deviation = deviation[0, 0] if video else deviation[0]
+    noise = (drawn - usual) / deviation
+    np.testing.assert_allclose(noise.mean(0), 0.0, atol=5 / 32)
+    np.testing.assert_allclose(noise.std(0), 1.0, atol=0.15)
+    assert len(np.unique(noise[:, 0, 0, 0])) > 1000
+    np.testing.assert_array_equal(
+        codec.encode(params, pixels[:2], rng=jax.random.key(1)), codec.encode(params, pixels[:2], rng=jax.random.key(1))
+    )
+
+
 def test_what_is_no_whole_latents_or_has_no_weights_is_refused(built):
     _, _, codec, params = built
     for height, width in ((5, 8), (1, 1)):
@@ -84,6 +107,11 @@ def test_a_family_reads_and_draws_through_it():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     document = generate(model, params, Document([Text("a"), Image(pixels), Text("b"), Image(target=True)]), steps=2)
     drawn = document[-1]
+    key = jax.random.key(1)
+    encode = lambda rng: model.family.encode([[Image(pixels), Image(pixels)]], params, rng=rng)[0]
+    usual, (first, second), again = encode(None), encode(key), encode(key)
+    np.testing.assert_array_equal(first.values, again[0].values)
+    assert (first.values != second.values).any() and (first.values != usual[0].values).any()
     assert drawn.values.shape == (4, 4, 12)
     again = codec.decode(params["codec"], drawn.values[None])[0]
     np.testing.assert_allclose(drawn.pixels, np.clip((again + 1) * 127.5, 0, 255), atol=0.51)

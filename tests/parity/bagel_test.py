@@ -27,6 +27,7 @@ from unified_jax.models.bagel import DRAW, EDIT
 from unified_jax.sampling.engine import Engine
 from unified_jax.sampling.fill import Settings
 from unified_jax.sampling.guidance import ClassifierFree
+from unified_jax.sampling.guidance.classifier_free import nested
 from unified_jax.sampling.guidance.correct import renormalise, renormalise_channels
 from unified_jax.sampling.requests import Job, Request
 
@@ -56,7 +57,7 @@ class Subject:
     def watch(self, guidance: ClassifierFree) -> "Seen":
         """Draws with this guidance from now on; what then notes the steps."""
         if guidance not in self.watched:
-            seen = Seen(guidance.interval, guidance.correct, guidance.correct_text)
+            seen = Seen(guidance.pair, guidance.interval, guidance.correct, guidance.correct_text)
             fill = dataclasses.replace(self.model.family.fills["image"], guidance=seen, solver=seen)
             self.watched[guidance] = fill
         fill = self.watched[guidance]
@@ -184,8 +185,8 @@ def test_latents_and_contexts_of_drawing_and_editing(bagel, note):
 
 CASES = {
     "t2i_global": (DRAW, 1.0),
-    "t2i_channel": (ClassifierFree(correct=partial(renormalise_channels, least=0.2)), 1.5),
-    "edit_global": (ClassifierFree(correct=renormalise), 2.0),
+    "t2i_channel": (ClassifierFree(nested, correct=partial(renormalise_channels, least=0.2)), 1.5),
+    "edit_global": (ClassifierFree(nested, correct=renormalise), 2.0),
     "edit_text_channel": (EDIT, 2.0),
 }
 

@@ -63,3 +63,17 @@ def test_the_solver_of_the_fill_is_the_one_that_draws(engine_of, stochastic):
     both = lambda steps: [drawn(engine, request(1, steps=steps))[0] for engine in engines]
     np.testing.assert_allclose(*both(1), atol=1e-4)
     assert np.abs(np.subtract(*both(4))).max() > 0.01
+
+
+def test_an_edit_is_guided_by_its_text_and_by_its_picture_as_instruct_pix2pix_is(engine_of):
+    """One step ends at the guided estimate of the data, which mixes those of three drawings."""
+    engine, words = engine_of(), Text("red")
+    before = Image(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
+
+    def ends(*given, **settings):
+        return Request([*given, Image(target=True)], jax.random.key(1), Settings(steps=1, **settings))
+
+    both, image, neither = drawn(engine, ends(before, words), ends(before), ends())
+    found = drawn(engine, ends(before, words, guidance_scale=3.0, image_guidance_scale=1.5))[0]
+    np.testing.assert_allclose(found, neither + 1.5 * (image - neither) + 3.0 * (both - image), atol=1e-4)
+    assert np.abs(both - image).max() > 0.01 < np.abs(image - neither).max()

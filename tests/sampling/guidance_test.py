@@ -1,8 +1,11 @@
 """Guidance and its corrections against their formulas, conditioned rows first."""
 
+from functools import partial
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from table_model import brushes
 
 from unified_jax.core.noise import Rectified, VariancePreserving
 from unified_jax.core.noise.prediction import CLEAN, NOISE
@@ -41,12 +44,15 @@ def test_rows_that_agree_stay_whatever_the_scale():
 
 
 def test_two_conditions_is_the_formula_of_instruct_pix2pix():
-    neither = np.float32(0.3) * NULL
-    found = two_conditions(CONDITIONED, NULL, neither=neither, text_scale=jnp.array([7.5, 1.0, 2.0]), image_scale=1.5)
-    text = np.array([7.5, 1.0, 2.0])[:, None, None]
+    neither, text = np.float32(0.3) * NULL, np.array([7.5, 1.0, 2.0], np.float32)[:, None, None]
+    pair = partial(two_conditions, CONDITIONED, NULL, without_image=neither)
+    found = pair(text_scale=jnp.array([7.5, 1.0, 2.0]), image_scale=1.5)
     np.testing.assert_allclose(found, neither + 1.5 * (NULL - neither) + text * (CONDITIONED - NULL), atol=1e-5)
-    whole = two_conditions(CONDITIONED, NULL, neither=neither, text_scale=1.0, image_scale=1.0)
-    np.testing.assert_allclose(whole, CONDITIONED, atol=1e-6)
+    np.testing.assert_allclose(pair(text_scale=1.0, image_scale=1.0), CONDITIONED, atol=1e-6)
+    np.testing.assert_array_equal(pair(text_scale=3.0, image_scale=1.0), guide(BOTH, 3.0, null=TWINS)[:3])
+    shrunk = renormalise_channels(guide(BOTH, 4.0, null=TWINS), BOTH)[:3]
+    found = pair(text_scale=4.0, image_scale=1.5, correct_text=renormalise_channels)
+    np.testing.assert_allclose(found, shrunk + 0.5 * (NULL - neither), atol=1e-5)
 
 
 def test_nested_conditions_guide_by_text_then_by_the_picture():
@@ -108,12 +114,24 @@ def test_a_pictures_guidance_leaves_unguided_rows_as_they_are():
 
 
 def test_a_picture_is_guided_by_the_text_and_then_by_the_given_pictures():
-    rule, scale = ClassifierFree(correct_text=renormalise_channels), jnp.full(6, 4.0)
+    rule, scale = ClassifierFree(nested, correct_text=renormalise_channels), jnp.full(6, 4.0)
     null, blind = jnp.array([3, 1, 2, 3, 4, 5]), jnp.array([4, 1, 2, 3, 4, 5])
     found = rule(BOTH, scale, null=null, t=jnp.full(6, 0.5), image_scale=scale / 2, blind=blind)
     np.testing.assert_array_equal(found[1:], BOTH[1:])
     text = renormalise_channels(guide(BOTH, 4.0, null=null), BOTH)[0]
     np.testing.assert_allclose(found[0], BOTH[4] + 2.0 * (text - BOTH[4]), atol=1e-5)
+
+
+def test_rows_of_a_batch_are_guided_by_two_conditions_each_by_its_scales():
+    """Rows 0 to 2 are one request: with all, without its text, with neither; row 3 is another that is not guided."""
+    own, rows = jnp.arange(6), BOTH
+    null, blind, scale = own.at[0].set(1), own.at[0].set(2), jnp.array([4.0, 1, 1, 4.0, 1, 1])
+    expected = rows[2] + 1.5 * (rows[1] - rows[2]) + 4.0 * (rows[0] - rows[1])
+    found = ClassifierFree()(rows, scale, null=null, t=jnp.full(6, 0.5), image_scale=jnp.full(6, 1.5), blind=blind)
+    ids = brushes(6, steps=1, null=null, blind=blind, scale=scale, image_scale=jnp.full(6, 1.5)).guided(rows)
+    for guided in (found, ids):
+        np.testing.assert_allclose(guided[0], expected, atol=1e-5)
+        np.testing.assert_array_equal(guided[1:], rows[1:])
 
 
 def test_auto_guidance_leads_away_from_the_weaker_network():

@@ -22,7 +22,7 @@ class NoPictures:
     def grid(self, height: int, width: int) -> NoReturn:
         raise ValueError("this model reads and writes text only: leave pictures out of the document")
 
-    def encode(self, params: Mapping[str, Any], pixels: AnyArray) -> NoReturn:
+    def encode(self, params: Mapping[str, Any], pixels: AnyArray, *, rng: PRNGKeyArray | None = None) -> NoReturn:
         self.grid(*pixels.shape[1:3])
 
     def decode(self, params: Mapping[str, Any], values: AnyArray) -> NoReturn:

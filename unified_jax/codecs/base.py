@@ -24,8 +24,10 @@ class Codec(Protocol):
     def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
         """Fresh parameters; {} for a codec that has none."""
 
-    def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Shaped[AnyArray, "B h w ..."]:
-        """Pixels in [-1, 1] -> values."""
+    def encode(
+        self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"], *, rng: PRNGKeyArray | None = None
+    ) -> Shaped[AnyArray, "B h w ..."]:
+        """Pixels in [-1, 1] -> values. rng: what a codec with a posterior draws them by; None for the most probable."""
 
     def decode(self, params: Mapping[str, Any], values: Shaped[AnyArray, "B h w ..."]) -> Float[AnyArray, "B H W 3"]:
         """Values -> pixels, nominally in [-1, 1]."""

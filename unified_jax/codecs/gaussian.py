@@ -16,7 +16,7 @@ from flax import struct
 from unified_jax.codecs.base import whole_grid
 from unified_jax.codecs.patch import Patches
 from unified_jax.codecs.patch_ladders import patch_ladders
-from unified_jax.codecs.posterior import Posterior
+from unified_jax.codecs.posterior import Posterior, latents_of
 from unified_jax.core.types import Array, DTypeLike, Float, Leaf
 from unified_jax.nn.dense import Dense
 
@@ -72,14 +72,14 @@ class Gaussian(nn.Module):
     def __call__(self, pixels: Float[Array, "B H W 3"]) -> tuple[Array, Drawn]:
         """Pixels in [-1, 1] -> their reconstruction, and the latents of it: drawn where there is a key "sample"."""
         posterior = self.posterior(pixels)
-        latents = posterior.sample(self.make_rng("sample")) if self.has_rng("sample") else posterior.mode()
+        latents = latents_of(self, posterior)
         kl = posterior.kl()
         penalty = self.beta * jnp.abs(kl.mean((1, 2), keepdims=True) - self.nats)
         return self.decode(latents), Drawn(latents, jnp.broadcast_to(penalty, kl.shape), kl)
 
     def encode(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
-        """Pixels in [-1, 1] -> the most probable latents."""
-        return self.posterior(pixels).mode()
+        """Pixels in [-1, 1] -> the most probable latents; drawn ones where there is a key "sample"."""
+        return latents_of(self, self.posterior(pixels))
 
     def decode(self, latents: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
         """Latents -> pixels, nominally in [-1, 1]."""

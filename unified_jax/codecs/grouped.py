@@ -39,10 +39,12 @@ class Grouped:
         """The other codec's values as this one's."""
         return rearrange(values, "b (h p) (w q) c -> b h w (p q c)", p=self.size, q=self.size)
 
-    def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Float[np.ndarray, "B h w P"]:
+    def encode(
+        self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"], *, rng: PRNGKeyArray | None = None
+    ) -> Float[np.ndarray, "B h w P"]:
         """Raises ValueError when the pictures do not divide into whole groups, and as the other codec."""
         self.grid(*pixels.shape[1:3])
-        return self.group(self.codec.encode(params, pixels))
+        return self.group(self.codec.encode(params, pixels, rng=rng))
 
     def decode(self, params: Mapping[str, Any], values: Float[AnyArray, "B h w P"]) -> Float[np.ndarray, "B H W 3"]:
         """Raises ValueError as the other codec."""

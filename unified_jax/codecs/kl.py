@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from unified_jax.codecs.base import whole_grid
-from unified_jax.codecs.posterior import Posterior, Scale
+from unified_jax.codecs.posterior import Posterior, Scale, latents_of
 from unified_jax.codecs.quantisers.base import unchanged
 from unified_jax.core.types import Array, Float
 
@@ -36,7 +36,7 @@ class KlPicture(nn.Module):
 
     def __call__(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
         """Pixels in [-1, 1] -> what the most probable latents decode to."""
-        return self.draw(self.latents(pixels))
+        return self.draw(self.encode(pixels).mode())
 
     def encode(self, pixels: Float[Array, "B H W 3"]) -> Posterior:
         """Pixels in [-1, 1] -> the posterior of latents [B h w C]; ValueError when the sides do not divide."""
@@ -44,8 +44,8 @@ class KlPicture(nn.Module):
         return Posterior.of(self.to_moments(self.encoder(pixels)))
 
     def latents(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
-        """The most probable latents of pictures."""
-        return self.encode(pixels).mode()
+        """The most probable latents of pictures; drawn ones where there is a key "sample"."""
+        return latents_of(self, self.encode(pixels))
 
     def draw(self, latents: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
         """``decode``."""

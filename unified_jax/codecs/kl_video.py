@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from einops import rearrange
 
 from unified_jax.codecs.base import whole_grid
-from unified_jax.codecs.posterior import Posterior, Scale
+from unified_jax.codecs.posterior import Posterior, Scale, latents_of
 from unified_jax.core.types import Array, DTypeLike, Float
 from unified_jax.nn.causal_conv import begins
 from unified_jax.nn.dense import Dense
@@ -47,8 +47,8 @@ class KlVideo(nn.Module):
         return self.decode(self.encode(pixels).mode())
 
     def latents(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
-        """The most probable latents of pictures, each a video of one frame."""
-        return self.encode(pixels[:, None]).mode()[:, 0]
+        """Latents of pictures, each a video of one frame: the most probable, or drawn where there is a key "sample"."""
+        return latents_of(self, self.encode(pixels[:, None]))[:, 0]
 
     def draw(self, latents: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
         """The pictures of latents."""

@@ -47,13 +47,15 @@ class NetworkCodec:
     def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
         return _init(self.module, "__call__", rng)
 
-    def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Shaped[np.ndarray, "B ..."]:
+    def encode(
+        self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"], *, rng: PRNGKeyArray | None = None
+    ) -> Shaped[np.ndarray, "B ..."]:
         """Raises ValueError when the pictures do not divide into whole entries, there are no parameters, or the module
         makes other entries than one of ``shape`` at each place.
         """
         wanted = (len(pixels), *self.entries(*pixels.shape[1:3]))
         run = partial(_run, self.module, "encode", _checked(params))
-        values = _in_turns(run, np.asarray(pixels, np.float32), pixels=pixels.shape[1] * pixels.shape[2])
+        values = _in_turns(run, np.asarray(pixels, np.float32), pixels=pixels.shape[1] * pixels.shape[2], rng=rng)
         if values.shape != wanted:
             raise ValueError(f"this codec makes values of shape {values.shape}, where {wanted} is needed")
         return values
@@ -70,7 +72,8 @@ class NetworkCodec:
 @dataclasses.dataclass(frozen=True)
 class LatentCodec(NetworkCodec):
     """The codec of a module that has ``latents``, ``draw``, ``factor``, ``channels`` and ``scale``: entries are its
-    most probable latents, as published pipelines standardise them for denoisers. Codecs of video are given pictures.
+    latents, the most probable ones or drawn, as published pipelines standardise them for denoisers. Codecs of video are
+    given pictures.
     """
 
     dtype: Any = np.float32
@@ -82,11 +85,13 @@ class LatentCodec(NetworkCodec):
     def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
         return _init(self.module, _both_ways, rng)
 
-    def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Float[np.ndarray, "B h w C"]:
+    def encode(
+        self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"], *, rng: PRNGKeyArray | None = None
+    ) -> Float[np.ndarray, "B h w C"]:
         """Raises ValueError when the pictures do not divide into whole latents, or when there are no parameters."""
         self.grid(*pixels.shape[1:3])
         run = partial(_run, self.module, "latents", _checked(params))
-        latents = _in_turns(run, np.asarray(pixels, np.float32), pixels=pixels.shape[1] * pixels.shape[2])
+        latents = _in_turns(run, np.asarray(pixels, np.float32), pixels=pixels.shape[1] * pixels.shape[2], rng=rng)
         return np.asarray(self.module.scale.standardise(latents))
 
     def decode(self, params: Mapping[str, Any], values: Float[AnyArray, "B h w C"]) -> Float[np.ndarray, "B H W 3"]:
@@ -106,8 +111,10 @@ def _both_ways(module: nn.Module, pixels: Array) -> Array:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _run(module: nn.Module, method: str, params: Mapping[str, Any], x: Array) -> Array:
-    return module.apply({"params": params}, x, method=method)
+def _run(
+    module: nn.Module, method: str, params: Mapping[str, Any], x: Array, rngs: Mapping[str, PRNGKeyArray]
+) -> Array:
+    return module.apply({"params": params}, x, method=method, rngs=rngs)
 
 
 def _checked(params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -116,13 +123,18 @@ def _checked(params: Mapping[str, Any]) -> Mapping[str, Any]:
     return params
 
 
-def _in_turns(run: Callable[[np.ndarray], Array], batch: np.ndarray, *, pixels: int) -> np.ndarray:
-    """``run`` over a batch of any size, in turns that are padded to a power of two. pixels: of one picture."""
+def _in_turns(
+    run: Callable[..., Array], batch: np.ndarray, *, pixels: int, rng: PRNGKeyArray | None = None
+) -> np.ndarray:
+    """``run`` over a batch of any size, in turns that are padded to a power of two. pixels: of one picture. rng: each
+    turn draws from a fold of it.
+    """
     most = 1 << max(0, (PIXELS_AT_ONCE // pixels).bit_length() - 1)
     done = []
     for start in range(0, max(len(batch), 1), most):
         part = batch[start : start + most]
         spare = (1 << max(0, len(part) - 1).bit_length()) - len(part)
         padded = np.pad(part, [(0, spare)] + [(0, 0)] * (part.ndim - 1))
-        done.append(np.asarray(run(padded))[: len(part)])
+        rngs = {} if rng is None else {"sample": jax.random.fold_in(rng, start)}
+        done.append(np.asarray(run(padded, rngs))[: len(part)])
     return np.concatenate(done)

@@ -28,7 +28,10 @@ class Patches:
     def init(self, rng: PRNGKeyArray) -> dict[str, Any]:
         return {}
 
-    def encode(self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"]) -> Float[AnyArray, "B h w P"]:
+    def encode(
+        self, params: Mapping[str, Any], pixels: Float[AnyArray, "B H W 3"], *, rng: PRNGKeyArray | None = None
+    ) -> Float[AnyArray, "B h w P"]:
+        """Nothing is drawn."""
         return rearrange(pixels, "b (h p) (w q) c -> b h w (p q c)", p=self.size, q=self.size)
 
     def decode(self, params: Mapping[str, Any], values: Float[AnyArray, "B h w P"]) -> Float[AnyArray, "B H W 3"]:

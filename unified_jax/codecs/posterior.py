@@ -5,6 +5,7 @@ q(z | x) = N(mean, exp(logvar))        KL(q || N(0, 1)) = 1/2 sum_C (mean^2 + ex
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -38,6 +39,11 @@ class Posterior:
     def kl(self) -> Float[Array, "..."]:
         """Nats from the standard normal distribution, of every place."""
         return 0.5 * (jnp.square(self.mean) + jnp.exp(self.logvar) - 1 - self.logvar).sum(-1)
+
+
+def latents_of(module: nn.Module, posterior: Posterior) -> Float[Array, "... C"]:
+    """Drawn where the module was given a key "sample", and the most probable ones where not."""
+    return posterior.sample(module.make_rng("sample")) if module.has_rng("sample") else posterior.mode()
 
 
 @dataclasses.dataclass(frozen=True)

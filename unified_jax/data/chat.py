@@ -126,11 +126,6 @@ class ChatTokenizer:
         except jinja2.TemplateError as error:
             raise ValueError(f"the chat template refuses this conversation: {error}") from None
 
-    @property
-    def vocab(self) -> int:
-        """How many tokens it has, special ones included."""
-        return 0 if self._backend is None else self._backend.get_vocab_size()
-
     def find(self, name: str) -> int | None:
         """The id of a token by its name (bos_token, boi_token ...) or as it is spelled; None for none."""
         return None if self._backend is None else self._backend.token_to_id(self.special.get(name, name))

@@ -5,7 +5,8 @@ Latents have an expert of their own; all else, the delimiters around them too, g
 that. Drawn ones are flow-matched latents, guided by the text and, in edits, by the given pictures. The published
 settings: steps 49 (its count of 50 is of times), shift 3, guidance_scale 4, and in edits image_guidance_scale 2
 (github.com/ByteDance-Seed/Bagel, ``inferencer.py``, which draws the latents of given pictures from their posterior;
-here they are its most probable ones).
+here they are its most probable ones, unless the document was encoded with a key, ``family.encode([document], params,
+rng=key)``).
 
 A folder holds config.json, llm_config.json, vit_config.json, ema.safetensors, ae.safetensors and the tokenizer's files.
 """
@@ -46,6 +47,7 @@ from unified_jax.nn.norm import RMSNorm
 from unified_jax.nn.packed_vision import PackedVision
 from unified_jax.sampling.fill import Autoregress, Integrate
 from unified_jax.sampling.guidance import ClassifierFree
+from unified_jax.sampling.guidance.classifier_free import nested
 from unified_jax.sampling.guidance.correct import renormalise, renormalise_channels
 
 DEFAULTS = {
@@ -55,8 +57,8 @@ DEFAULTS = {
     "connector_act": "gelu_pytorch_tanh",
     "vae_config": {},
 }
-DRAW = ClassifierFree(interval=(0.4, 1.0), correct=renormalise)
-EDIT = ClassifierFree(correct_text=renormalise_channels)
+DRAW = ClassifierFree(nested, interval=(0.4, 1.0), correct=renormalise)
+EDIT = ClassifierFree(nested, correct_text=renormalise_channels)
 MOST_PIXELS = 14 * 14 * 9 * 1024  # of a given picture
 
 

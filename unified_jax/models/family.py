@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from unified_jax.codecs.base import Codec, to_float, to_uint8
+from unified_jax.core.types import PRNGKeyArray
 from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.document import BadRecord, Document, Image, Part, Text
 from unified_jax.data.document import check as check_document
@@ -24,7 +25,8 @@ class Family:
 
     name, arguments: the family function and the plain values it was called with, so that a checkpoint can rebuild it.
     write: a document whose images carry values -> spans. null: the same document without its condition, for guidance;
-      blind: without its given pictures, for guidance by them; None where a family has none such.
+      blind: without its given pictures, and where the fill pairs the two as ``two_conditions`` does without its words
+      too, for guidance by the pictures; None where a family has none such.
     fills: how a blank span is produced, by the name in ``Span.fill``: "text" or "image".
     codec: pixels <-> values; its parameters, if any, are ``params["codec"]``. reader: of given pictures, where the
       system sees those otherwise than it draws; None for the codec.
@@ -52,9 +54,17 @@ class Family:
         """Spans of one document. params: needed only where the codec has weights."""
         return self.write(self.encode([document], params)[0])
 
-    def encode(self, documents: Sequence[Sequence[Part]], params: Mapping[str, Any] | None = None) -> list[Document]:
+    def encode(
+        self,
+        documents: Sequence[Sequence[Part]],
+        params: Mapping[str, Any] | None = None,
+        *,
+        rng: PRNGKeyArray | None = None,
+    ) -> list[Document]:
         """Fills in ``values`` of every image that has pixels.
 
+        rng: draws them, where the codec has a posterior; None for the most probable. Documents that were encoded by it
+        can be generated from: values that are there stay.
         Raises ValueError for a picture that ``check`` refuses.
         """
         drawn = Reader(self._prepare, self.codec)
@@ -66,7 +76,7 @@ class Family:
                     waiting.setdefault(reader, []).append((i, j))
         parts = [list(document) for document in documents]
         for reader, places in waiting.items():
-            for (i, j), values in zip(places, reader.read([parts[i][j].pixels for i, j in places], params)):
+            for (i, j), values in zip(places, reader.read([parts[i][j].pixels for i, j in places], params, rng=rng)):
                 parts[i][j] = dataclasses.replace(parts[i][j], values=values)
         return [Document(new, getattr(old, "info", None)) for new, old in zip(parts, documents)]
 
@@ -113,3 +123,8 @@ def unread(document: Document) -> Document:
 def without_text(document: Document) -> Document:
     """The null prompt of most systems: the given text is left out, given pictures stay."""
     return Document((part for part in document if part.target or not isinstance(part, Text)), document.info)
+
+
+def without_given(document: Document) -> Document:
+    """Neither the given text nor the given pictures: the null prompt of edits that are guided by both."""
+    return Document((part for part in document if part.target), document.info)

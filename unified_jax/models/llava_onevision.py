@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from unified_jax.codecs.patch import Patches
-from unified_jax.core.types import DTypeLike, Float
+from unified_jax.core.types import DTypeLike, Float, PRNGKeyArray
 from unified_jax.data.document import Document, Image
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.picture_size import exactly
@@ -77,7 +77,9 @@ def llava_onevision(config: Config, beside: Beside, *, dtype: DTypeLike, **compu
 class Tiles(Patches):
     """Patches of tiles: pixels [B M H W 3], of which what is less than a patch is left out, -> [B M T P]."""
 
-    def encode(self, params: Mapping[str, Any], pixels: Float[np.ndarray, "B M H W 3"]) -> np.ndarray:
+    def encode(
+        self, params: Mapping[str, Any], pixels: Float[np.ndarray, "B M H W 3"], *, rng: PRNGKeyArray | None = None
+    ) -> np.ndarray:
         height, width = (n - n % self.size for n in pixels.shape[2:4])
         found = [super(Tiles, self).encode(params, tiles[:, :height, :width]) for tiles in pixels]
         return np.stack([np.asarray(x).reshape(len(x), -1, x.shape[-1]) for x in found])

@@ -19,7 +19,7 @@ from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.data.tokenizer import Tokenizer
 from unified_jax.models import lm, script
-from unified_jax.models.family import Family, without_text
+from unified_jax.models.family import Family, without_given, without_text
 from unified_jax.models.model import Model
 from unified_jax.nn.embed import Tokens
 from unified_jax.nn.head import Tied
@@ -78,6 +78,7 @@ def pictured(
             image_size=image_size,
             write=partial(script.write, tokenizer=tokenizer, picture=pictures.write),
             null=without_text,
+            blind=without_given,
             fills={"text": ids, "image": pictures.fill},
             values_of=pictures.values_of,
         ),

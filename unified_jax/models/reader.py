@@ -4,9 +4,11 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+import jax
 import numpy as np
 
 from unified_jax.codecs.base import Codec
+from unified_jax.core.types import PRNGKeyArray
 from unified_jax.data.document import Image
 from unified_jax.data.plan import Span
 from unified_jax.data.preprocess import preprocess_of
@@ -19,9 +21,16 @@ class Reader:
     prepare: Callable[[np.ndarray], np.ndarray]
     codec: Codec
 
-    def read(self, pictures: Sequence[np.ndarray], params: Mapping[str, Any] | None) -> list[np.ndarray]:
+    def read(
+        self,
+        pictures: Sequence[np.ndarray],
+        params: Mapping[str, Any] | None,
+        *,
+        rng: PRNGKeyArray | None = None,
+    ) -> list[np.ndarray]:
         """The values of uint8 pictures; those that are prepared to one size go through the codec together.
 
+        rng: what values are drawn by, where the codec has a posterior of them; None for the most probable.
         Raises ValueError for a picture that cannot be prepared.
         """
         prepared = [self.prepare(pixels) for pixels in pictures]
@@ -29,8 +38,10 @@ class Reader:
         for i, pixels in enumerate(prepared):
             alike.setdefault(pixels.shape, []).append(i)
         values: list[Any] = [None] * len(prepared)
+        own = (params or {}).get("codec", {})
         for places in alike.values():
-            encoded = self.codec.encode((params or {}).get("codec", {}), np.stack([prepared[i] for i in places]))
+            key = None if rng is None else jax.random.fold_in(rng, places[0])
+            encoded = self.codec.encode(own, np.stack([prepared[i] for i in places]), rng=key)
             for i, one in zip(places, np.asarray(encoded, self.codec.dtype)):
                 values[i] = one
         return values
@@ -42,9 +53,15 @@ class Readers:
 
     ways: Sequence[Reader]
 
-    def read(self, pictures: Sequence[np.ndarray], params: Mapping[str, Any] | None) -> list[tuple[np.ndarray, ...]]:
+    def read(
+        self,
+        pictures: Sequence[np.ndarray],
+        params: Mapping[str, Any] | None,
+        *,
+        rng: PRNGKeyArray | None = None,
+    ) -> list[tuple[np.ndarray, ...]]:
         """As of ``Reader``."""
-        return list(zip(*(way.read(pictures, params) for way in self.ways)))
+        return list(zip(*(way.read(pictures, params, rng=rng) for way in self.ways)))
 
 
 def square(side: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Any
 FAMILIES = {
     "transfusion": "unified_jax.models.transfusion.transfusion",
     "chameleon": "unified_jax.models.chameleon.chameleon",
+    "dit": "unified_jax.models.dit.dit",
     "gaussian": "unified_jax.models.gaussian.gaussian",
     "next_step": "unified_jax.models.next_step.next_step",
     "rand_ar": "unified_jax.models.rand_ar.rand_ar",

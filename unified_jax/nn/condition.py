@@ -24,7 +24,8 @@ class Told:
     time: float [B], noise level, 0 = clean, 1 = noise. label: int [B], class. text: float [B S E], states of a text
       encoder. mask: bool [B S], False where those are padding; None for none.
     pooled: float [B E], one vector of the text. size: float [B 2], height and width of the picture in pixels.
-    guidance: float [B], the scale of guidance that a distilled network imitates.
+    guidance: float [B], the scale of guidance that a distilled network imitates. length: float [B], how far back in
+      time the average velocity leads that is asked for, 0 for the velocity itself.
     """
 
     time: Leaf
@@ -34,6 +35,7 @@ class Told:
     pooled: Leaf = None
     size: Leaf = None
     guidance: Leaf = None
+    length: Leaf = None
 
     def read(self, field: str) -> Array:
         """The field. Raises ValueError where it is not given."""

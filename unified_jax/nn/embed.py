@@ -57,6 +57,23 @@ class Flat(nn.Module):
         return Dense(self.width, use_bias=True, dtype=self.dtype, name="patch")(payload.values)
 
 
+class Placed(nn.Module):
+    """Another embedder's states, plus cosines and sines of where the entries stand (DiT, arXiv:2212.09748, 3.2).
+
+    axes: of positions, (0,) for words in a row and (1, 2) for patches; each has an equal share of the channels.
+    """
+
+    embed: nn.Module
+    axes: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, payload: Payload, pos: Int[Array, "B N A"]) -> Float[Array, "B N D"]:
+        x = self.embed(payload, pos)
+        share = x.shape[-1] // len(self.axes)
+        waves = [sincos(pos[..., axis].astype(jnp.float32), share, scale=1.0) for axis in self.axes]
+        return x + jnp.concatenate(waves, -1).astype(x.dtype)
+
+
 class Latents(nn.Module):
     """Patches or latents with a noise level: in(values) + position(row, column) + time.
 

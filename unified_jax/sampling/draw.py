@@ -16,7 +16,7 @@ from unified_jax.core.sequence import Interleaved
 from unified_jax.core.types import Array, Float, Int, Key, Leaf
 from unified_jax.sampling.choose import odds
 from unified_jax.sampling.extend import extend
-from unified_jax.sampling.guidance import guide
+from unified_jax.sampling.guidance.classifier_free import two_conditions
 from unified_jax.sampling.solvers.solve import solve
 
 STEPS = 64  # timetables have room for this many steps times a power of two
@@ -50,8 +50,15 @@ class Brushes:
         return jax.vmap(jax.random.fold_in, (0, None))(self.key, i)
 
     def guided(self, prediction: Float[Array, "B ..."], share: float = 1.0) -> Float[Array, "B ..."]:
-        """The prediction that every row goes by. share: how far the guidance goes towards its scale from 1."""
-        return guide(prediction, 1 + share * (self.scale - 1), null=self.null)[self.lead]
+        """The prediction that every row goes by. share: how far the guidance goes towards its scales from 1."""
+        guided = two_conditions(
+            prediction,
+            prediction[self.null],
+            without_image=prediction[self.blind],
+            text_scale=1 + share * (self.scale - 1),
+            image_scale=1 + share * (self.image_scale - 1),
+        )
+        return guided[self.lead]
 
     def odds(self, logits: Float[Array, "B *N V"]) -> Float[Array, "B *N V"]:
         """The logits that every row's ids are drawn from (``choose.odds``)."""

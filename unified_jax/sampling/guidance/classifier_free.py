@@ -33,21 +33,26 @@ def guide(
     return towards(prediction[null], prediction, scale)
 
 
-def two_conditions(
-    both: Float[Array, "B ..."],
-    image_only: Float[Array, "B ..."],
-    *,
-    neither: Float[Array, "B ..."],
-    text_scale: Float[Array, "B"] | float,
-    image_scale: Float[Array, "B"] | float,
-) -> Float[Array, "B ..."]:
-    """Edits guided by picture and text, each with its scale (InstructPix2Pix, arXiv:2211.09800, eq. 3)."""
-    return towards(neither, image_only, image_scale) + over(text_scale, both) * (both - image_only)
-
-
 def unchanged(guided: Array, conditioned: Array) -> Array:
     """No correction."""
     return guided
+
+
+def two_conditions(
+    both: Float[Array, "B ..."],
+    without_text: Float[Array, "B ..."],
+    *,
+    without_image: Float[Array, "B ..."],
+    text_scale: Float[Array, "B"] | float,
+    image_scale: Float[Array, "B"] | float,
+    correct_text: Correction = unchanged,
+) -> Float[Array, "B ..."]:
+    """neither + image_scale (image - neither) + text_scale (both - image) (InstructPix2Pix, arXiv:2211.09800, eq. 3).
+
+    without_text: with the given pictures alone. without_image: with neither. correct_text: of what the text guided.
+    """
+    text = correct_text(towards(without_text, both, text_scale), both)
+    return text + over(image_scale - 1, both) * (without_text - without_image)
 
 
 def nested(
@@ -61,7 +66,7 @@ def nested(
 ) -> Float[Array, "B ..."]:
     """Guided by the text first, then by the picture (github.com/bytedance-seed/BAGEL, ``modeling/bagel/bagel.py``).
 
-    correct_text: of what the text guided, before the picture does: BAGEL's "text_channel" renormalisation.
+    without_image: with the text alone. correct_text: BAGEL's "text_channel" renormalisation.
     """
     text = correct_text(towards(without_text, both, text_scale), both)
     return towards(without_image, text, image_scale)
@@ -79,10 +84,13 @@ def within(
 class ClassifierFree:
     """How a drawn picture is guided at every step.
 
-    interval: times (low, high] at which it is. correct: of the guided output, by the conditioned one: one of
-    ``guidance.correct``. correct_text: the same of what the text alone has guided, before the given pictures do.
+    pair: how text and given pictures guide together, ``two_conditions`` or ``nested``; what the row without pictures
+    holds is for the family to say (``Family.blind``). interval: times (low, high] at which it is guided. correct: of
+    the guided output, by the conditioned one: one of ``guidance.correct``. correct_text: the same of what the text
+    alone has guided, before the given pictures do.
     """
 
+    pair: Callable[..., Array] = two_conditions
     interval: tuple[float, float] = (0.0, 1.0)
     correct: Correction | None = None
     correct_text: Correction | None = None
@@ -97,14 +105,14 @@ class ClassifierFree:
         image_scale: Float[Array, "B"] | float = 1.0,
         blind: Int[Array, "B"] | None = None,
     ) -> Float[Array, "B ..."]:
-        """scale, null: as in ``guide``; t: time of every row. image_scale, blind: the same, of ``nested``, for the row
-        that runs without the given pictures; None where no row does.
+        """scale, null: as in ``guide``; t: time of every row. image_scale, blind: the same, for the row that runs
+        without the given pictures; None where no row does.
         """
         alone = over(null == jnp.arange(len(null)), output)
         keep = lambda correct: lambda guided, conditioned: jnp.where(alone, guided, correct(guided, conditioned))
         corrects = [unchanged if each is None else keep(each) for each in (self.correct, self.correct_text)]
         scale, image_scale = (within(each, t, self.interval) for each in (scale, image_scale))
-        guided = nested(
+        guided = self.pair(
             output,
             output[null],
             without_image=output if blind is None else output[blind],
