@@ -17,7 +17,7 @@ def base() -> ConfigDict:
     c.save_every = 500
     c.evaluate_every = 0
     c.keep = 2
-    c.tokenizer = ConfigDict({"vocab": 512})
+    c.tokenizer = ConfigDict({"vocab": 512, "documents": 2000})  # trained on the texts of so many
     c.router = ConfigDict({"load": 0.01, "z": 0.001})  # weights of the losses of learned routers
     c.optimizer = adamw()
     c.packing = ConfigDict({"rows": 16, "null_rate": 0.1, "layouts": ()})

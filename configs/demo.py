@@ -28,6 +28,7 @@ def get_config(arg=None):
     c = common.base()
     c.steps, c.minutes = 4000, 7.9
     c.evaluate_every = 400
+    c.tokenizer.documents = 4000
     c.optimizer = common.muon()
     c.optimizer.weight_decay = 0.05
     c.model = dict(
@@ -54,7 +55,7 @@ def get_config(arg=None):
     if arg == "debug":
         c.steps, c.minutes, c.evaluate_every, c.test_size = 4, 0.0, 0, 4
         c.model.update(width=32, depth=2, num_heads=2, hidden=64, unroll=1)
-        c.packing.rows = 8
+        c.packing.rows, c.tokenizer.documents = 8, 200
         c.log_every = 1
     elif arg is not None:
         raise ValueError(f"configs/demo.py: unknown variant {arg!r}; there is 'debug'")
@@ -67,7 +68,7 @@ def world(c):
 
 def texts(c):
     source = Shapes(world=world(c), tasks=dict(c.tasks), seed=c.seed + 1)
-    return (part.text for i in range(4000) for part in source[i] if isinstance(part, Text))
+    return (part.text for i in range(c.tokenizer.documents) for part in source[i] if isinstance(part, Text))
 
 
 def model(c, tokenizer):

@@ -105,7 +105,7 @@ def world(c):
 
 def texts(c):
     source = Shapes(world=World(), tasks=dict(c.tasks), seed=c.seed + 1)
-    return (part.text for i in range(2000) for part in source[i] if isinstance(part, Text))
+    return (part.text for i in range(c.tokenizer.documents) for part in source[i] if isinstance(part, Text))
 
 
 def files(c):

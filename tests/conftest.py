@@ -57,7 +57,7 @@ def getkey() -> GetKey:
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
-    """Compiled programs keep tens of memory maps each. Linux allows a process 65,530, which thousands of tests reach."""
+    """Compiled programs keep tens of memory maps each. Linux allows a process 65,530, which the suite reaches."""
     yield
     jax.clear_caches()
 

@@ -30,6 +30,7 @@ def get_config(arg=None):
     c = common.base()
     c.steps, c.minutes = 4000, 7.5
     c.evaluate_every = 400
+    c.tokenizer.documents = 4000
     c.optimizer = common.muon()
     c.optimizer.freeze = "codec/.*"
     codec = image_tokenizer.get_config(arg).model.codec.to_dict()
@@ -45,7 +46,7 @@ def get_config(arg=None):
     if arg == "debug":
         c.steps, c.minutes, c.evaluate_every, c.test_size = 4, 0.0, 0, 4
         c.model.update(width=32, depth=2, num_heads=2, hidden=64, unroll=1)
-        c.codec.workdir, c.log_every = "", 1
+        c.codec.workdir, c.log_every, c.tokenizer.documents = "", 1, 200
     elif arg is not None:
         raise ValueError(f"configs/chameleon/shapes.py: unknown variant {arg!r}; there is 'debug'")
     return c

@@ -143,6 +143,7 @@ def get_config(arg=None):
         c.model.update(width=32, depth=2, num_heads=2, hidden=64, unroll=1)
         c.codec.workdir, c.codec.sizes = "", image_tokenizer.get_config(DEBUG).model.codec.to_dict()
         c.study.seeds, c.passes = (0,), (2,)
+        c.tokenizer.documents = 200
         c.study.variants = tuple((name, WAYS[name]["title"]) for name in ("masked", "flow"))
     return c
 
@@ -153,7 +154,7 @@ def world(c):
 
 def texts(c):
     source = Shapes(world=world(c), tasks=dict(c.tasks), seed=c.seed + 1)
-    return (part.text for i in range(2000) for part in source[i] if isinstance(part, Text))
+    return (part.text for i in range(c.tokenizer.documents) for part in source[i] if isinstance(part, Text))
 
 
 def model(c, tokenizer):

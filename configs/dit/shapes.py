@@ -63,7 +63,7 @@ def get_config(arg=None):
     if DEBUG in names:
         c.steps, c.evaluate_every, c.test_size, c.log_every = 4, 0, 2, 1
         c.model.update(width=32, depth=2, num_heads=2, unroll=1)
-        c.packing.rows = 8
+        c.packing.rows, c.tokenizer.documents = 8, 200
     return c
 
 
@@ -73,7 +73,7 @@ def world(c):
 
 def texts(c):
     source = Shapes(world=world(c), tasks=dict(c.tasks), seed=c.seed + 1)
-    return (part.text for i in range(2000) for part in source[i] if isinstance(part, Text))
+    return (part.text for i in range(c.tokenizer.documents) for part in source[i] if isinstance(part, Text))
 
 
 def model(c, tokenizer):

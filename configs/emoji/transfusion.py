@@ -23,7 +23,7 @@ def get_config(arg=None):
     c.evaluate_every, c.save_every, c.log_every = 500, 500, 20
     c.ema_decay = 0.999
     c.optimizer = common.muon()
-    c.tokenizer.vocab = 2048
+    c.tokenizer.update(vocab=2048, documents=8000)
     c.model = dict(width=256, depth=6, num_heads=8, hidden=768, patch=8, image_size=(32, 32), unroll=6, dtype="float32")
     c.source = dict(resolution=32, holdout="combinations", styles=("noto",))
     c.tasks = {"draw": 3.5, "caption": 1.0, "edit": 1.5, "question": 0.3}
@@ -36,14 +36,14 @@ def get_config(arg=None):
     if arg == "debug":
         c.steps, c.minutes, c.evaluate_every, c.test_size, c.log_every = 4, 0.0, 0, 4, 1
         c.model.update(width=32, depth=2, num_heads=2, hidden=64, unroll=1)
-        c.packing.rows = 8
+        c.packing.rows, c.tokenizer.documents = 8, 200
     elif arg is not None:
         raise ValueError(f"configs/emoji/transfusion.py: unknown variant {arg!r}; there is 'debug'")
     return c
 
 
 def texts(c):
-    source = Emoji(**c.source, tasks=dict(c.tasks), seed=c.seed + 1, length=8000)
+    source = Emoji(**c.source, tasks=dict(c.tasks), seed=c.seed + 1, length=c.tokenizer.documents)
     return (part.text for i in range(len(source)) for part in source[i] if isinstance(part, Text))
 
 

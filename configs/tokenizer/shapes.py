@@ -46,7 +46,7 @@ def get_config(arg=None):
     c.steps = 2500
     c.ema_decay = 0.99
     c.optimizer = common.adamw(3e-3)
-    c.tokenizer.vocab = 300  # nothing reads the text
+    c.tokenizer.update(vocab=300, documents=100)  # nothing reads the text
     c.model = dict(
         codec=dict(
             patch=2,
@@ -72,7 +72,7 @@ def get_config(arg=None):
 
 
 def texts(c):
-    return (part.text for i in range(100) for part in data(c)[i] if isinstance(part, Text))
+    return (part.text for i in range(c.tokenizer.documents) for part in data(c)[i] if isinstance(part, Text))
 
 
 def model(c, tokenizer):
