@@ -63,9 +63,9 @@ def test_it_is_read_out_of_the_files_of_a_whole_model(before, tmp_path):
     save_pretrained(tmp_path, component, params)
     tensors = {before + name: x for name, x in load_file(tmp_path / "model.safetensors").items()}
     save_file(tensors | {"lm_head.weight": np.zeros((2, 2), np.float32)}, tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "multi_modality", "vq_config": VQ}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "several_networks", "vq_config": VQ}))
     jax.tree.map(np.testing.assert_array_equal, from_pretrained(tmp_path, part="vq_config")[1], params)
-    refused(tmp_path, "a 'multi_modality' checkpoint holds several networks; choose part='vq_config'")
+    refused(tmp_path, "a 'several_networks' checkpoint holds several networks; choose part='vq_config'")
 
 
 def test_a_truncated_file(folder):
