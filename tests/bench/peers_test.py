@@ -70,8 +70,8 @@ CODECS = [
 ]
 
 
-@pytest.mark.parametrize("way", ["encode", "decode"])
-@pytest.mark.parametrize("config", CODECS, ids=lambda config: config.get("_class_name", config.get("model_type")))
+# Each way with a codec of either project: every test starts two processes.
+@pytest.mark.parametrize(("config", "way"), zip(CODECS, ["encode", "decode", "encode", "decode"]))
 def test_codecs_make_the_same_of_a_picture_and_of_its_values(tmp_path, config, way):
     (ours, theirs), facts = run_both(tmp_path, getattr(components, way), "components.py", way, config=config, side=32)
     assert difference(ours, theirs) < 1e-4
