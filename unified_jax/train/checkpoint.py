@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 
@@ -17,7 +18,9 @@ class Checkpoints:
     def __init__(self, workdir: str | Path, *, keep: int = 2):
         self.path = Path(workdir).absolute() / "checkpoints"
         self._manager = ocp.CheckpointManager(
-            self.path, options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+            self.path,
+            options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
+            item_handlers={"state": _arrays(), "progress": ocp.JsonCheckpointHandler()},
         )
 
     @property
@@ -28,7 +31,7 @@ class Checkpoints:
     def save(self, step: int, state: Any, progress: dict[str, Any]) -> None:
         """Starts saving; returns once the arrays are copied. progress: JSON values (data position, seconds)."""
         self._manager.save(
-            step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
+            step, args=ocp.args.Composite(state=ocp.args.PyTreeSave(state), progress=ocp.args.JsonSave(progress))
         )
 
     def restore(self, like: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
@@ -41,7 +44,10 @@ class Checkpoints:
         if step is None:
             raise FileNotFoundError(f"{self.path}: no complete checkpoint")
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore())
+        places = ocp.checkpoint_utils.construct_restore_args(abstract)
+        args = ocp.args.Composite(
+            state=ocp.args.PyTreeRestore(abstract, restore_args=places), progress=ocp.args.JsonRestore()
+        )
         try:
             restored = self._manager.restore(step, args=args)
         except Exception as error:  # Orbax and TensorStore raise many kinds, some spanning pages
@@ -57,3 +63,12 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+
+
+def _arrays() -> ocp.PyTreeCheckpointHandler:
+    """Of copies on several devices each saves a share, but none of less than a megabyte: to cut it costs more."""
+    handlers = ocp.type_handlers
+    arrays = handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=2**20)
+    others = ((np.ndarray, handlers.NumpyHandler()), (int, handlers.ScalarHandler()), (float, handlers.ScalarHandler()))
+    registry = handlers.create_type_handler_registry((jax.Array, arrays), *others)
+    return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
