@@ -15,13 +15,12 @@ from typing import Any
 
 import jax
 
-from configs import common
+from configs import common, demo
 from configs.tokenizer import shapes as image_tokenizer
 from unified_jax.core.discrete import Absorbing, Uniform
 from unified_jax.core.masking import cosine, linear
 from unified_jax.core.noise import shift, uniform
-from unified_jax.data.document import Text
-from unified_jax.data.sources.shapes import Shapes, World
+from unified_jax.data.sources.shapes import Shapes
 from unified_jax.evals.benchmark import Benchmark
 from unified_jax.evals.distinct import Distinct
 from unified_jax.evals.shapes import GRADES
@@ -37,6 +36,8 @@ from unified_jax.objectives.masked import Masked
 from unified_jax.objectives.next_token import NextToken
 from unified_jax.objectives.random_order import RandomOrder
 from unified_jax.objectives.token_flow import TokenFlow
+
+world, texts = demo.world, demo.texts
 
 CODES = image_tokenizer.CODES["nearest"]["size"]
 
@@ -146,15 +147,6 @@ def get_config(arg=None):
         c.tokenizer.documents = 200
         c.study.variants = tuple((name, WAYS[name]["title"]) for name in ("masked", "flow"))
     return c
-
-
-def world(c):
-    return World(resolution=c.model.image_size[0])
-
-
-def texts(c):
-    source = Shapes(world=world(c), tasks=dict(c.tasks), seed=c.seed + 1)
-    return (part.text for i in range(c.tokenizer.documents) for part in source[i] if isinstance(part, Text))
 
 
 def model(c, tokenizer):

@@ -11,10 +11,9 @@ the others, which are made for it, in 4.
 
 from functools import partial
 
-from configs import common
+from configs import common, demo
 from unified_jax.core.noise import logit_normal
-from unified_jax.data.document import Text
-from unified_jax.data.sources.shapes import Shapes, World
+from unified_jax.data.sources.shapes import Shapes
 from unified_jax.evals.benchmark import Benchmark
 from unified_jax.evals.distinct import Distinct
 from unified_jax.evals.shapes import GRADES
@@ -26,6 +25,8 @@ from unified_jax.objectives.flow import Flow
 from unified_jax.objectives.learned_variance import LearnedVariance
 from unified_jax.objectives.mean_flow import MeanFlow
 from unified_jax.objectives.shortcut import Shortcut
+
+world, texts = demo.world, demo.texts
 
 # Of each variant: the way a picture is made along, the objective, and the steps of a drawing.
 OBJECTIVES = {
@@ -65,15 +66,6 @@ def get_config(arg=None):
         c.model.update(width=32, depth=2, num_heads=2, unroll=1)
         c.packing.rows, c.tokenizer.documents = 8, 200
     return c
-
-
-def world(c):
-    return World(resolution=c.model.image_size[0])
-
-
-def texts(c):
-    source = Shapes(world=world(c), tasks=dict(c.tasks), seed=c.seed + 1)
-    return (part.text for i in range(c.tokenizer.documents) for part in source[i] if isinstance(part, Text))
 
 
 def model(c, tokenizer):
