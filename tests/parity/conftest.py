@@ -1,5 +1,6 @@
 """What the comparisons with PyTorch share."""
 
+import jaxtyping
 import pytest
 import torch
 
@@ -11,3 +12,11 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unchecked_annotations():
+    """Values are compared here, of whole systems; shapes are checked by all other tests, and cost a sixth of the time."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
