@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))  # configs/ is importable
 jaxtyping.install_import_hook("unified_jax", "checked.checked")  # before anything imports the library
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_disable_most_optimizations", True)  # tests compile more than they compute
-gc.set_threshold(100_000, 50, 1000)  # torch and transformers leave many objects, which tracing would visit again and again
+gc.set_threshold(100_000, 50, 1000)  # torch leaves many objects to visit
 
 hypothesis.settings.register_profile("quick", max_examples=40, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("quick")

@@ -16,7 +16,7 @@ def one_thread():
 
 @pytest.fixture(scope="module", autouse=True)
 def unchecked_annotations():
-    """Values are compared here, of whole systems; shapes are checked by all other tests, and cost a sixth of the time."""
+    """Values are compared here; shapes are checked by all other tests, for a sixth of the time."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
