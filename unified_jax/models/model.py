@@ -60,7 +60,7 @@ class Model(nn.Module):
 
     @nn.nowrap
     def apart(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters as a loop over many steps had better hold them (``nn.stack.Stack.apart``)."""
+        """The parameters as generation had better hold them (``nn.stack.Stack.apart``)."""
         return {**params, "backbone": self.backbone.apart(params["backbone"])}
 
     def __call__(self, seq: Interleaved, cache: Cache | None = None) -> Output:

@@ -49,15 +49,15 @@ class PictureStack(nn.Module):
 
 
 def _among_all(kv: KeysValues, lanes: tuple[str, ...], capacity: Mapping[str, int]) -> KeysValues:
-    """Keys and values [L B K T C] of some lanes, at their places among the slots of all of them."""
+    """Keys and values [... B K T C] of some lanes, at their places among the slots of all of them."""
     here, there = offsets({lane: capacity[lane] for lane in lanes}), offsets(capacity)
     whole = sum(capacity.values())
 
     def spread(x: jax.Array) -> jax.Array:
-        y = jnp.zeros((*x.shape[:3], whole, x.shape[4]), x.dtype)
+        y = jnp.zeros((*x.shape[:-2], whole, x.shape[-1]), x.dtype)
         for lane in lanes:
-            own = jax.lax.slice_in_dim(x, here[lane], here[lane] + capacity[lane], axis=3)
-            y = jax.lax.dynamic_update_slice_in_dim(y, own, there[lane], axis=3)
+            own = jax.lax.slice_in_dim(x, here[lane], here[lane] + capacity[lane], axis=-2)
+            y = jax.lax.dynamic_update_slice_in_dim(y, own, there[lane], axis=-2)
         return y
 
     return jax.tree.map(spread, kv)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from unified_jax.core import layers as every
 from unified_jax.core.cache import Cache
 from unified_jax.core.mask import visible
 from unified_jax.core.sequence import Slots
@@ -61,10 +62,10 @@ class Stack(nn.Module):
     ) -> tuple[States, KeysValues]:
         """{lane: [B T D]} -> normalised states of the last layer, and every layer's own keys and values.
 
-        slots: of the joined lanes. cache: what was committed before; the returned (k, v) are [L B K T C]. layers: how
-        many run, all unless given. condition: {lane: [B U E]}, U being 1 or T, what adaptive norms are told; None for
-        plain norms. context: what cross-attention reads. Raises ValueError for an unknown remat policy or a number of
-        windows other than ``depth``.
+        slots: of the joined lanes. cache: what was committed before; the returned (k, v) are [L B K T C]. Where the
+        parameters are ``apart``, both are lists of layers. layers: how many run, all unless given. condition: {lane:
+        [B U E]}, U being 1 or T, what adaptive norms are told; None for plain norms. context: what cross-attention
+        reads. Raises ValueError for an unknown remat policy or a number of windows other than ``depth``.
         """
         if self.remat not in REMAT:
             raise ValueError(f"unknown remat policy {self.remat!r}; choose one of {', '.join(REMAT)}")
@@ -101,13 +102,13 @@ class Stack(nn.Module):
     def apart(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """The parameters with a tuple of every layer's own under ``layer``, which is run all the same.
 
-        For loops over steps: XLA on CPU copies a slice of the stack each time it is used, which for few slots costs
-        nearly as much as using it. The price is a second copy of the weights while such a loop runs. Where the layers
-        themselves are a loop (``unroll`` below ``depth``), the parameters stay as they are.
+        For runs of few slots: XLA on CPU copies a slice of the stack each time it is used, which costs nearly as much
+        as using it (``core.layers``). The price is a second copy of the weights. Where the layers themselves are a loop
+        (``unroll`` below ``depth``), the parameters stay as they are.
         """
         if self.unroll < self.depth:
             return params
-        return {**params, "layer": tuple(_item(params["layer"], i) for i in range(self.depth))}
+        return {**params, "layer": tuple(every.layer(params["layer"], i) for i in range(self.depth))}
 
     def _told(self, condition: States | None) -> dict[str, States] | None:
         """By place, what every layer's norms are told."""
@@ -139,9 +140,9 @@ class Stack(nn.Module):
     def _one_by_one(self, layer: Callable[..., Any], xs: States, each: Any) -> tuple[States, KeysValues]:
         block, own = self.block(parent=None), []
         for i, params in enumerate(self.variables["params"]["layer"]):
-            xs, kv = block.apply({"params": params}, xs, _item(each, i), method=layer)
+            xs, kv = block.apply({"params": params}, xs, every.layer(each, i), method=layer)
             own.append(kv)
-        return xs, jax.tree.map(lambda *x: jnp.stack(x), *own)
+        return xs, jax.tree.map(lambda *x: list(x), *own)
 
     def _windows(self) -> Array | None:
         if not self.windows:
@@ -149,8 +150,3 @@ class Stack(nn.Module):
         if len(self.windows) != self.depth:
             raise ValueError(f"{len(self.windows)} windows for {self.depth} layers")
         return jnp.asarray([UNLIMITED if window is None else window for window in self.windows], jnp.int32)
-
-
-def _item(stacked: Any, i: int) -> Any:
-    """What one layer has of everything that is stacked."""
-    return jax.tree.map(lambda x: x[i], stacked)

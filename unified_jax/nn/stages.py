@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 
+from unified_jax.core import layers
 from unified_jax.core.cache import Cache
 from unified_jax.core.sequence import Slots
 from unified_jax.nn.attention import KeysValues
@@ -31,19 +30,20 @@ class Stages(nn.Module):
         """As ``Stack``."""
         start, made = 0, []
         for stage in self.stages:
-            own = None if cache is None else _layers(cache, start, start + stage.depth)
+            own = None if cache is None else _part(cache, start, start + stage.depth)
             xs, kv = stage(xs, slots=slots, cache=own, condition=condition, context=context)
             start, made = start + stage.depth, [*made, kv]
-        return xs, jax.tree.map(lambda *layers: jnp.concatenate(layers), *made)
+        return xs, layers.joined(*made)
 
     @nn.nowrap
     def apart(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """As ``Stack.apart``."""
-        return {name: self.stages[i].apart(params[name]) for i, name in enumerate(sorted(params, key=_number))}
+        """As ``Stack.apart``, where all stages have their layers apart: those of one cache are alike."""
+        each = {name: self.stages[i].apart(params[name]) for i, name in enumerate(sorted(params, key=_number))}
+        return params if any(each[name] is params[name] for name in params) else each
 
 
-def _layers(cache: Cache, start: int, stop: int) -> Cache:
-    return cache.replace(kv=jax.tree.map(lambda x: x[start:stop], cache.kv))
+def _part(cache: Cache, start: int, stop: int) -> Cache:
+    return cache.replace(kv=layers.some(cache.kv, start, stop))
 
 
 def _number(name: str) -> int:
