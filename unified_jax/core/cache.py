@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from unified_jax.core.layers import Layers
 from unified_jax.core.sequence import Slots
 from unified_jax.core.storage import Plain, Storage
 from unified_jax.core.types import Array, Int, Leaf
@@ -57,7 +58,7 @@ def take(cache: Cache, rows: Int[Array, "b"]) -> Cache:
     )
 
 
-def commit(cache: Cache, kv: tuple[Array, ...], slots: Slots, *, rows: Int[Array, "b"] | None = None) -> Cache:
+def commit(cache: Cache, kv: tuple[Layers, ...], slots: Slots, *, rows: Int[Array, "b"] | None = None) -> Cache:
     """Appends one output's keys, values and slots to each row, or to those named in ``rows``.
 
     A row grows by its occupied new slots; empty ones, at the end or between lanes, take no room. Rows beyond the last

@@ -9,6 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from unified_jax.core.types import Array
+
+Layers = Array | list[Array]
+
 
 def layer(tree: Any, i: int) -> Any:
     """What layer i has."""

@@ -15,7 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from unified_jax.core.types import Float, Int
+from unified_jax.core.types import Float, Shaped
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Packing:
     unpack: Callable[[np.ndarray], Float[np.ndarray, "blocks size"]]
 
 
-def planes(codes: Int[np.ndarray, "blocks *n m"], bits: int) -> Int[np.ndarray, "blocks *n planes m"]:
+def planes(codes: Shaped[np.ndarray, "blocks *n m"], bits: int) -> Shaped[np.ndarray, "blocks *n planes m"]:
     """Codes of so few bits: the lowest of every byte first, then the next of every byte, and so on."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     return codes[..., None, :] >> shifts[:, None] & np.uint8(2**bits - 1)

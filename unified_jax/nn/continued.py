@@ -13,8 +13,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from unified_jax.core.cache import Cache
+from unified_jax.core.layers import Layers
 from unified_jax.core.sequence import Slots
-from unified_jax.core.types import Array
 from unified_jax.nn.block import States
 from unified_jax.nn.stack import Stack
 
@@ -31,7 +31,7 @@ class Continued(nn.Module):
 
     def __call__(
         self, xs: States, *, slots: Slots, cache: Cache | None = None, condition: States | None = None
-    ) -> tuple[States, tuple[Array, ...]]:
+    ) -> tuple[States, tuple[Layers, ...]]:
         """{lane: [B T D]} -> {lane: [B T D + E]}, and (k, v) of the first, (k, v) of the second [L B K T C]."""
         first, second = (None, None) if cache is None else (_part(cache, slice(2)), _part(cache, slice(2, 4)))
         states, own = self.stack(xs, slots=slots, cache=first)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from unified_jax.core.cache import Cache
 from unified_jax.core.sequence import Slots, join, offsets, split
-from unified_jax.nn.attention import KeysValues
+from unified_jax.nn.attention import AllKeysValues
 from unified_jax.nn.block import States
 from unified_jax.nn.stack import Stack
 from unified_jax.nn.stages import Stages
@@ -29,7 +29,7 @@ class PictureStack(nn.Module):
 
     def __call__(
         self, xs: States, *, slots: Slots, cache: Cache | None = None, condition: States
-    ) -> tuple[States, KeysValues]:
+    ) -> tuple[States, AllKeysValues]:
         """As ``Stack``; keys and values of lanes that are left out are zeros."""
         capacity = {lane: x.shape[1] for lane, x in xs.items()}
         apart, own = split(slots, capacity), {lane: xs[lane] for lane in self.lanes}
@@ -48,7 +48,7 @@ class PictureStack(nn.Module):
         return {**params, "stack": self.stack.apart(params["stack"])}
 
 
-def _among_all(kv: KeysValues, lanes: tuple[str, ...], capacity: Mapping[str, int]) -> KeysValues:
+def _among_all(kv: AllKeysValues, lanes: tuple[str, ...], capacity: Mapping[str, int]) -> AllKeysValues:
     """Keys and values [... B K T C] of some lanes, at their places among the slots of all of them."""
     here, there = offsets({lane: capacity[lane] for lane in lanes}), offsets(capacity)
     whole = sum(capacity.values())

@@ -13,7 +13,7 @@ from unified_jax.core.cache import Cache
 from unified_jax.core.mask import visible
 from unified_jax.core.sequence import Slots
 from unified_jax.core.types import Array
-from unified_jax.nn.attention import KeysValues
+from unified_jax.nn.attention import AllKeysValues
 from unified_jax.nn.block import PLACES, Context, Side, States
 from unified_jax.nn.norm import RMSNorm
 from unified_jax.nn.rope import Rotation
@@ -59,7 +59,7 @@ class Stack(nn.Module):
         layers: int | None = None,
         condition: States | None = None,
         context: Context | None = None,
-    ) -> tuple[States, KeysValues]:
+    ) -> tuple[States, AllKeysValues]:
         """{lane: [B T D]} -> normalised states of the last layer, and every layer's own keys and values.
 
         slots: of the joined lanes. cache: what was committed before; the returned (k, v) are [L B K T C]. Where the
@@ -120,7 +120,7 @@ class Stack(nn.Module):
 
     def _scanned(
         self, layer: Callable[..., Any], xs: States, each: Any, layers: int | None
-    ) -> tuple[States, KeysValues]:
+    ) -> tuple[States, AllKeysValues]:
         scan = self._scan(layer, self.depth if layers is None else layers)
         if layers is not None:
             first = lambda tree: jax.tree.map(lambda x: x[:layers], tree)
@@ -137,7 +137,7 @@ class Stack(nn.Module):
             unroll=self.unroll,
         )
 
-    def _one_by_one(self, layer: Callable[..., Any], xs: States, each: Any) -> tuple[States, KeysValues]:
+    def _one_by_one(self, layer: Callable[..., Any], xs: States, each: Any) -> tuple[States, AllKeysValues]:
         block, own = self.block(parent=None), []
         for i, params in enumerate(self.variables["params"]["layer"]):
             xs, kv = block.apply({"params": params}, xs, every.layer(each, i), method=layer)

@@ -8,7 +8,7 @@ import flax.linen as nn
 from unified_jax.core import layers
 from unified_jax.core.cache import Cache
 from unified_jax.core.sequence import Slots
-from unified_jax.nn.attention import KeysValues
+from unified_jax.nn.attention import AllKeysValues
 from unified_jax.nn.block import Context, States
 from unified_jax.nn.stack import Stack
 
@@ -26,7 +26,7 @@ class Stages(nn.Module):
         cache: Cache | None = None,
         condition: States | None = None,
         context: Context | None = None,
-    ) -> tuple[States, KeysValues]:
+    ) -> tuple[States, AllKeysValues]:
         """As ``Stack``."""
         start, made = 0, []
         for stage in self.stages:
