@@ -47,13 +47,12 @@ def test_stages_are_one_stack_in_parts_with_a_cache_too():
     np.testing.assert_allclose(got["main"], want["main"], atol=1e-6)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), own_kv, kv)
 
-    for unroll in (1, 2):  # layers stacked, and apart
-        stages = Stages(tuple(stage.clone(unroll=unroll) for stage in stages.stages))
-        held = {"params": stages.apart(own)}
-        _, first = stages.apply(held, {"main": X[:, :3]}, slots=part(0, 3))
-        assert isinstance(first[0], list) == (unroll == 2)
-        cache = commit(empty(first, 6, 1), first, part(0, 3))
-        rest, _ = stages.apply(held, {"main": X[:, 3:]}, slots=part(3, 5), cache=cache)
+    _, first = stages.apply({"params": own}, {"main": X[:, :3]}, slots=part(0, 3))
+    cache = commit(empty(first, 6, 1), first, part(0, 3))
+    unrolled = Stages(tuple(stage.clone(unroll=2) for stage in stages.stages))
+    assert stages.apart(own, cache) == (own, cache)  # one of them is a loop
+    for params, before in ((own, cache), unrolled.apart(own, cache)):
+        rest, _ = stages.apply({"params": params}, {"main": X[:, 3:]}, slots=part(3, 5), cache=before)
         np.testing.assert_allclose(rest["main"], want["main"][:, 3:], atol=1e-5)
 
 

@@ -101,7 +101,7 @@ def test_the_cache_after_an_answer_is_that_of_a_full_forward(system):
         # Neither the end nor, where the limit was met, the last id has been run.
         assert count(spans) - 2 <= n < count(spans)
         for ours, theirs in zip(engine._cache.kv, whole):
-            np.testing.assert_allclose(np.asarray(ours)[:, row, :, :n], theirs[:, 0, :, :n], atol=2e-4)
+            np.testing.assert_allclose(ours[:, row, :, :n], theirs[:, 0, :, :n], atol=2e-4)
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 3])

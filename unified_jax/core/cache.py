@@ -10,18 +10,15 @@ import jax.numpy as jnp
 from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from unified_jax.core.layers import Layers
 from unified_jax.core.sequence import Slots
 from unified_jax.core.storage import Plain, Storage
 from unified_jax.core.types import Array, Int, Leaf
-
-ROWS, HEADS, SLOTS = -4, -3, -2  # axes of keys and values
 
 
 @struct.dataclass
 class Cache:
     """kv: what ``storage`` keeps of (keys, values) [L B K S C], followed by those of a second stack where there is one;
-    as the model gives them, each may be a list of layers (``core.layers``).
+    loops that only read it may hold lists of layers in their place (``core.layers``).
     slots: their Slots, doc 0 where nothing is written.
 
     length: int32 [B], where each row's next slots go. storage: static.
@@ -39,9 +36,8 @@ class Cache:
 
 def empty(kv: tuple[Leaf, ...], capacity: int, axes: int = 3, *, storage: Storage = Plain()) -> Cache:
     """A cache of ``capacity`` slots a row, shaped after one output's kv ([L B K T C] each, any T; shapes suffice)."""
-    batch = jax.tree.leaves(kv)[0].shape[ROWS]
-    shape = lambda x: jax.ShapeDtypeStruct((*x.shape[:SLOTS], capacity, x.shape[-1]), x.dtype)
-    whole = jax.tree.map(shape, kv)
+    batch = kv[0].shape[1]
+    whole = tuple(jax.ShapeDtypeStruct((*x.shape[:3], capacity, *x.shape[4:]), x.dtype) for x in kv)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(storage.encode, whole))
     ids = lambda *shape: jnp.zeros((batch, capacity, *shape), jnp.int32)
     slots = Slots(doc=ids(), block=ids(), private=ids().astype(bool), pos=ids(axes))
@@ -52,13 +48,13 @@ def take(cache: Cache, rows: Int[Array, "b"]) -> Cache:
     """Some rows of a cache; numbers beyond the last row repeat it."""
     pick = lambda x, axis: jnp.take(x, rows, axis=axis, mode="clip")
     return cache.replace(
-        kv=jax.tree.map(lambda x: pick(x, ROWS), cache.kv),
+        kv=jax.tree.map(lambda x: pick(x, 1), cache.kv),
         slots=jax.tree.map(lambda x: pick(x, 0), cache.slots),
         length=pick(cache.length, 0),
     )
 
 
-def commit(cache: Cache, kv: tuple[Layers, ...], slots: Slots, *, rows: Int[Array, "b"] | None = None) -> Cache:
+def commit(cache: Cache, kv: tuple[Array, ...], slots: Slots, *, rows: Int[Array, "b"] | None = None) -> Cache:
     """Appends one output's keys, values and slots to each row, or to those named in ``rows``.
 
     A row grows by its occupied new slots; empty ones, at the end or between lanes, take no room. Rows beyond the last
@@ -72,8 +68,7 @@ def commit(cache: Cache, kv: tuple[Layers, ...], slots: Slots, *, rows: Int[Arra
 
     # A scatter of single slots is done in place; vmap(dynamic_update_slice) copies the whole cache on CPU.
     def put_kv(old, new):
-        new = jnp.moveaxis(new.astype(old.dtype), (ROWS, SLOTS), (0, 1))
-        return old.at[..., row, :, at, :].set(new, mode="drop")
+        return old.at[:, row, :, at].set(new.astype(old.dtype).transpose(1, 3, 0, 2, 4), mode="drop")
 
     def put(old, new):
         return old.at[row, at].set(new.astype(old.dtype), mode="drop")
@@ -93,11 +88,9 @@ def cut(cache: Cache, length: Int[Array, "B"]) -> Cache:
 
 def grow(cache: Cache, capacity: int) -> Cache:
     """The same contents with room for ``capacity`` slots a row."""
-    more = capacity - cache.capacity
-    pad = lambda x, axis: jnp.pad(x, [(0, more if i == axis else 0) for i in range(x.ndim)])
+    pad = lambda x, axis: jnp.pad(x, [(0, capacity - cache.capacity if i == axis else 0) for i in range(x.ndim)])
     return cache.replace(
-        kv=jax.tree.map(lambda x: pad(x, x.ndim + SLOTS), cache.kv),
-        slots=jax.tree.map(lambda x: pad(x, 1), cache.slots),
+        kv=jax.tree.map(lambda x: pad(x, 3), cache.kv), slots=jax.tree.map(lambda x: pad(x, 1), cache.slots)
     )
 
 
@@ -116,9 +109,8 @@ def shardings(cache: Cache, mesh: Mesh) -> Cache:
 
     place = lambda *axes: NamedSharding(mesh, PartitionSpec(*axes))
     rows = axis(cache.length.shape[0], "data", "fsdp")
-    layers = lambda x: (None,) * (x.ndim + ROWS)
     return cache.replace(
-        kv=jax.tree.map(lambda x: place(*layers(x), rows, axis(x.shape[HEADS], "tensor")), cache.kv),
+        kv=jax.tree.map(lambda x: place(None, rows, axis(x.shape[2], "tensor")), cache.kv),
         slots=jax.tree.map(lambda x: place(rows), cache.slots),
         length=place(rows),
     )

@@ -1,17 +1,17 @@
-"""What every layer has of something: one array [L ...], or a list of its layers, where they are run one by one.
+"""What every layer has of something: stacked in one array [L ...], or in a list of its layers, for loops over steps.
 
-XLA on CPU copies a slice of an array each time it is used; an element of a list it reads in place.
+XLA on CPU copies a slice of an array each time a loop uses it; an element of a list it reads in place.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from unified_jax.core.types import Array
 
-Layers = Array | list[Array]
+def apart(tree: Any) -> Any:
+    """Every array as a list of its layers."""
+    return _map(list, tree)
 
 
 def layer(tree: Any, i: int) -> Any:
@@ -20,14 +20,9 @@ def layer(tree: Any, i: int) -> Any:
 
 
 def some(tree: Any, start: int, stop: int) -> Any:
-    """The same of some layers."""
+    """What a few layers have."""
     return _map(lambda x: x[start:stop], tree)
 
 
-def joined(*trees: Any) -> Any:
-    """The layers of several, in order; all of them arrays, or all lists."""
-    return _map(lambda *xs: sum(xs, []) if isinstance(xs[0], list) else jnp.concatenate(xs), *trees)
-
-
-def _map(function: Callable[..., Any], *trees: Any) -> Any:
-    return jax.tree.map(function, *trees, is_leaf=lambda x: isinstance(x, list))
+def _map(function: Callable[[Any], Any], tree: Any) -> Any:
+    return jax.tree.map(function, tree, is_leaf=lambda x: isinstance(x, list))

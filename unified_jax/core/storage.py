@@ -1,7 +1,7 @@
 """Storage: how a cache keeps keys and values between steps.
 
-A storage is a pair of functions on a pytree of [L B K S C], or of lists of layers: ``encode`` when slots are committed,
-``decode`` when a layer reads its part ([B K S C]). What attends never knows which one is used.
+A storage is a pair of functions on a pytree whose leaves begin with [L B K S]: ``encode`` when slots are committed,
+``decode`` when a layer reads its part ([B K S ...], without L). What attends never knows which one is used.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from unified_jax.core.types import Array, DTypeLike, Leaf
+from unified_jax.core.types import Array, DTypeLike
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Plain:
 
     dtype: DTypeLike | None = None
 
-    def encode(self, kv: tuple[Leaf, ...]) -> Any:
-        return kv if self.dtype is None else jax.tree.map(lambda x: x.astype(self.dtype), kv)
+    def encode(self, kv: tuple[Array, ...]) -> Any:
+        return kv if self.dtype is None else tuple(x.astype(self.dtype) for x in kv)
 
     def decode(self, stored: Any) -> tuple[Array, Array]:
         return stored
@@ -30,7 +30,7 @@ class Plain:
 class Int8:
     """Eight-bit integers with one float32 scale for each slot and head: the largest magnitude becomes 127."""
 
-    def encode(self, kv: tuple[Leaf, ...]) -> Any:
+    def encode(self, kv: tuple[Array, ...]) -> Any:
         return jax.tree.map(_quantise, kv)
 
     def decode(self, stored: Any) -> tuple[Array, Array]:

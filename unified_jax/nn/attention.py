@@ -14,7 +14,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from unified_jax.core.layers import Layers
 from unified_jax.core.mask import visible
 from unified_jax.core.sequence import Slots
 from unified_jax.core.types import Array, Bool, Float, Int
@@ -25,7 +24,6 @@ MASKED = -1e30
 
 Attention = Callable[..., Array]
 KeysValues = tuple[Array, Array]  # float [B K S C] each, as the cache holds them
-AllKeysValues = tuple[Layers, Layers]  # the same of every layer
 
 
 def attend_visible(

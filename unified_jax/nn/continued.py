@@ -13,8 +13,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from unified_jax.core.cache import Cache
-from unified_jax.core.layers import Layers
 from unified_jax.core.sequence import Slots
+from unified_jax.core.types import Array
 from unified_jax.nn.block import States
 from unified_jax.nn.stack import Stack
 
@@ -31,7 +31,7 @@ class Continued(nn.Module):
 
     def __call__(
         self, xs: States, *, slots: Slots, cache: Cache | None = None, condition: States | None = None
-    ) -> tuple[States, tuple[Layers, ...]]:
+    ) -> tuple[States, tuple[Array, ...]]:
         """{lane: [B T D]} -> {lane: [B T D + E]}, and (k, v) of the first, (k, v) of the second [L B K T C]."""
         first, second = (None, None) if cache is None else (_part(cache, slice(2)), _part(cache, slice(2, 4)))
         states, own = self.stack(xs, slots=slots, cache=first)
@@ -40,10 +40,11 @@ class Continued(nn.Module):
         return {lane: jnp.concatenate([x, on[lane]], -1) for lane, x in states.items()}, (*own, *further)
 
     @nn.nowrap
-    def apart(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    def apart(self, params: Mapping[str, Any], cache: Cache) -> tuple[Mapping[str, Any], Cache]:
         """As ``Stack.apart``."""
-        parts = {"stack": self.stack.apart(params["stack"]), "then": self.then.apart(params["then"])}
-        return {**params, **parts}
+        stack, first = self.stack.apart(params["stack"], _part(cache, slice(2)))
+        then, second = self.then.apart(params["then"], _part(cache, slice(2, 4)))
+        return {**params, "stack": stack, "then": then}, cache.replace(kv=(*first.kv, *second.kv))
 
 
 def _part(cache: Cache, which: slice) -> Cache:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from unified_jax.core.cache import Cache
 from unified_jax.core.sequence import Slots, join, offsets, split
-from unified_jax.nn.attention import AllKeysValues
+from unified_jax.nn.attention import KeysValues
 from unified_jax.nn.block import States
 from unified_jax.nn.stack import Stack
 from unified_jax.nn.stages import Stages
@@ -29,7 +29,7 @@ class PictureStack(nn.Module):
 
     def __call__(
         self, xs: States, *, slots: Slots, cache: Cache | None = None, condition: States
-    ) -> tuple[States, AllKeysValues]:
+    ) -> tuple[States, KeysValues]:
         """As ``Stack``; keys and values of lanes that are left out are zeros."""
         capacity = {lane: x.shape[1] for lane, x in xs.items()}
         apart, own = split(slots, capacity), {lane: xs[lane] for lane in self.lanes}
@@ -43,21 +43,22 @@ class PictureStack(nn.Module):
         return {**xs, **made, self.picture: last}, _among_all(kv, self.lanes, capacity)
 
     @nn.nowrap
-    def apart(self, params: Mapping[str, Any]) -> dict[str, Any]:
+    def apart(self, params: Mapping[str, Any], cache: Cache) -> tuple[dict[str, Any], Cache]:
         """As ``Stack.apart``."""
-        return {**params, "stack": self.stack.apart(params["stack"])}
+        own, cache = self.stack.apart(params["stack"], cache)
+        return {**params, "stack": own}, cache
 
 
-def _among_all(kv: AllKeysValues, lanes: tuple[str, ...], capacity: Mapping[str, int]) -> AllKeysValues:
-    """Keys and values [... B K T C] of some lanes, at their places among the slots of all of them."""
+def _among_all(kv: KeysValues, lanes: tuple[str, ...], capacity: Mapping[str, int]) -> KeysValues:
+    """Keys and values [L B K T C] of some lanes, at their places among the slots of all of them."""
     here, there = offsets({lane: capacity[lane] for lane in lanes}), offsets(capacity)
     whole = sum(capacity.values())
 
     def spread(x: jax.Array) -> jax.Array:
-        y = jnp.zeros((*x.shape[:-2], whole, x.shape[-1]), x.dtype)
+        y = jnp.zeros((*x.shape[:3], whole, x.shape[4]), x.dtype)
         for lane in lanes:
-            own = jax.lax.slice_in_dim(x, here[lane], here[lane] + capacity[lane], axis=-2)
-            y = jax.lax.dynamic_update_slice_in_dim(y, own, there[lane], axis=-2)
+            own = jax.lax.slice_in_dim(x, here[lane], here[lane] + capacity[lane], axis=3)
+            y = jax.lax.dynamic_update_slice_in_dim(y, own, there[lane], axis=3)
         return y
 
     return jax.tree.map(spread, kv)

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from unified_jax.core.sequence import Slots, split
-from unified_jax.nn.attention import AllKeysValues
+from unified_jax.nn.attention import KeysValues
 from unified_jax.nn.block import States
 from unified_jax.nn.stack import Stack
 
@@ -24,7 +24,7 @@ class PlacedStack(Stack):
     first: int = 0
 
     @nn.compact
-    def __call__(self, xs: States, *, slots: Slots, **options: Any) -> tuple[States, AllKeysValues]:
+    def __call__(self, xs: States, *, slots: Slots, **options: Any) -> tuple[States, KeysValues]:
         """As ``Stack``."""
         width = next(iter(xs.values())).shape[-1]
         table = self.param("place", nn.initializers.normal(width**-0.5), (self.rows, width), jnp.float32)

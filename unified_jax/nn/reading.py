@@ -3,7 +3,7 @@
 import flax.linen as nn
 
 from unified_jax.core.sequence import Slots, join, split
-from unified_jax.nn.attention import AllKeysValues
+from unified_jax.nn.attention import KeysValues
 from unified_jax.nn.block import Context, States
 from unified_jax.nn.stack import Stack
 
@@ -14,7 +14,7 @@ class Reading(nn.Module):
     stack: Stack
     lane: str
 
-    def __call__(self, xs: States, *, slots: Slots, condition: States | None = None) -> tuple[States, AllKeysValues]:
+    def __call__(self, xs: States, *, slots: Slots, condition: States | None = None) -> tuple[States, KeysValues]:
         """{lane: [B T D]} and the joined lanes' Slots -> the states of the other lanes, their keys and values."""
         apart = split(slots, {lane: x.shape[1] for lane, x in xs.items()})
         others = {lane: x for lane, x in xs.items() if lane != self.lane}

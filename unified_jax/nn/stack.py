@@ -13,7 +13,7 @@ from unified_jax.core.cache import Cache
 from unified_jax.core.mask import visible
 from unified_jax.core.sequence import Slots
 from unified_jax.core.types import Array
-from unified_jax.nn.attention import AllKeysValues
+from unified_jax.nn.attention import KeysValues
 from unified_jax.nn.block import PLACES, Context, Side, States
 from unified_jax.nn.norm import RMSNorm
 from unified_jax.nn.rope import Rotation
@@ -59,13 +59,13 @@ class Stack(nn.Module):
         layers: int | None = None,
         condition: States | None = None,
         context: Context | None = None,
-    ) -> tuple[States, AllKeysValues]:
+    ) -> tuple[States, KeysValues]:
         """{lane: [B T D]} -> normalised states of the last layer, and every layer's own keys and values.
 
-        slots: of the joined lanes. cache: what was committed before; the returned (k, v) are [L B K T C]. Where the
-        parameters are ``apart``, both are lists of layers. layers: how many run, all unless given. condition: {lane:
-        [B U E]}, U being 1 or T, what adaptive norms are told; None for plain norms. context: what cross-attention
-        reads. Raises ValueError for an unknown remat policy or a number of windows other than ``depth``.
+        slots: of the joined lanes. cache: what was committed before; the returned (k, v) are [L B K T C]. layers: how
+        many run, all unless given. condition: {lane: [B U E]}, U being 1 or T, what adaptive norms are told; None for
+        plain norms. context: what cross-attention reads. Raises ValueError for an unknown remat policy or a number of
+        windows other than ``depth``.
         """
         if self.remat not in REMAT:
             raise ValueError(f"unknown remat policy {self.remat!r}; choose one of {', '.join(REMAT)}")
@@ -99,16 +99,18 @@ class Stack(nn.Module):
         return {lane: norms[experts[lane]](x) for lane, x in xs.items()}, kv
 
     @nn.nowrap
-    def apart(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The parameters with a tuple of every layer's own under ``layer``, which is run all the same.
+    def apart(self, params: Mapping[str, Any], cache: Cache) -> tuple[Mapping[str, Any], Cache]:
+        """The parameters with a tuple of every layer's own under ``layer``, and a cache to be read with lists of layers
+        (``core.layers``). Both are run all the same; what is apart already stays as it is.
 
-        For runs of few slots: XLA on CPU copies a slice of the stack each time it is used, which costs nearly as much
-        as using it (``core.layers``). The price is a second copy of the weights. Where the layers themselves are a loop
-        (``unroll`` below ``depth``), the parameters stay as they are.
+        For few slots at a time copying a slice of the stack costs nearly as much as using it. The price is a second
+        copy. Where the layers themselves are a loop (``unroll`` below ``depth``), both stay as they are.
         """
         if self.unroll < self.depth:
-            return params
-        return {**params, "layer": tuple(every.layer(params["layer"], i) for i in range(self.depth))}
+            return params, cache
+        own = params["layer"]
+        own = own if isinstance(own, tuple) else tuple(every.layer(own, i) for i in range(self.depth))
+        return {**params, "layer": own}, cache.replace(kv=every.apart(cache.kv))
 
     def _told(self, condition: States | None) -> dict[str, States] | None:
         """By place, what every layer's norms are told."""
@@ -120,7 +122,7 @@ class Stack(nn.Module):
 
     def _scanned(
         self, layer: Callable[..., Any], xs: States, each: Any, layers: int | None
-    ) -> tuple[States, AllKeysValues]:
+    ) -> tuple[States, KeysValues]:
         scan = self._scan(layer, self.depth if layers is None else layers)
         if layers is not None:
             first = lambda tree: jax.tree.map(lambda x: x[:layers], tree)
@@ -137,12 +139,12 @@ class Stack(nn.Module):
             unroll=self.unroll,
         )
 
-    def _one_by_one(self, layer: Callable[..., Any], xs: States, each: Any) -> tuple[States, AllKeysValues]:
+    def _one_by_one(self, layer: Callable[..., Any], xs: States, each: Any) -> tuple[States, KeysValues]:
         block, own = self.block(parent=None), []
         for i, params in enumerate(self.variables["params"]["layer"]):
             xs, kv = block.apply({"params": params}, xs, every.layer(each, i), method=layer)
             own.append(kv)
-        return xs, jax.tree.map(lambda *x: list(x), *own)
+        return xs, jax.tree.map(lambda *x: jnp.stack(x), *own)
 
     def _windows(self) -> Array | None:
         if not self.windows:

@@ -3,14 +3,13 @@
 from typing import Any
 
 from unified_jax.core.cache import Cache
-from unified_jax.core.layers import Layers
 from unified_jax.core.sequence import Interleaved, Slots
 from unified_jax.core.types import Array
 
 
 def extend(
     model: Any, params: Any, *, seq: Interleaved, cache: Cache | None = None
-) -> tuple[dict[str, Array], tuple[Layers, ...], Slots]:
+) -> tuple[dict[str, Array], tuple[Array, ...], Slots]:
     """Predictions at ``read``, and the keys, values and slots that committing would add."""
 
     def run(module, seq, cache):
