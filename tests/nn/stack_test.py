@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from unified_jax.core.cache import commit, empty
 from unified_jax.core.paths import path_name
 from unified_jax.core.sequence import Slots
 from unified_jax.nn.block import Block, Side
@@ -70,10 +71,17 @@ def test_the_scan_equals_a_loop_over_layers_with_slices_of_the_parameters(params
 def test_layers_apart_compute_the_same_and_are_a_choice_of_unrolling(params):
     windows = (2, None, 3)
     whole, apart = (stack(windows=windows, unroll=n) for n in (1, DEPTH))
-    assert whole.apart(params) is params and isinstance(apart.apart(params)["layer"], tuple)
     expected = jax.jit(partial(forward, whole))(params)
-    found = jax.jit(lambda params: forward(apart, apart.apart(params)))(params)
+    cache = commit(empty(expected[1], T + 2), expected[1], SLOTS)
+    assert whole.apart(params, cache) == (params, cache)
+    own, layers = apart.apart(params, cache)
+    assert isinstance(own["layer"], tuple) and [len(x) for x in layers.kv] == [DEPTH, DEPTH]
+    assert jax.tree.structure(apart.apart(own, layers)) == jax.tree.structure((own, layers))
+    found = jax.jit(partial(forward, apart))(own)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), found, expected)
+    later = SLOTS.replace(block=POS[..., 0] + T)
+    read = jax.jit(lambda params, cache: apart.apply({"params": params}, {"main": X}, slots=later, cache=cache))
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), read(own, layers), read(own, cache))
 
 
 @pytest.mark.parametrize(

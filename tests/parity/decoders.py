@@ -114,4 +114,18 @@ CASES = [
         transformers.Qwen3MoeConfig,
         dict(head_dim=16, num_experts=6, num_experts_per_tok=2, moe_intermediate_size=24, norm_topk_prob=True),
     ),
+    Case(
+        "qwen3-moe-some-dense",
+        transformers.Qwen3MoeForCausalLM,
+        transformers.Qwen3MoeConfig,
+        dict(
+            num_hidden_layers=4,  # dense, experts, dense, dense
+            decoder_sparse_step=2,
+            mlp_only_layers=[3],
+            head_dim=16,
+            num_experts=6,
+            num_experts_per_tok=2,
+            moe_intermediate_size=24,
+        ),
+    ),
 ]

@@ -25,8 +25,8 @@ class Table:
         self.states = jnp.asarray(list(itertools.product(range(codes), repeat=n)), jnp.int32)
         self.p = jnp.asarray(p)
 
-    def apart(self, params):
-        return params
+    def apart(self, params, cache):
+        return params, cache
 
     def apply(self, variables, seq, cache, method):
         return method(self, seq, cache)

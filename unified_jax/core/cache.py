@@ -17,7 +17,8 @@ from unified_jax.core.types import Array, Int, Leaf
 
 @struct.dataclass
 class Cache:
-    """kv: what ``storage`` keeps of (keys, values) [L B K S C], followed by those of a second stack where there is one.
+    """kv: what ``storage`` keeps of (keys, values) [L B K S C], followed by those of a second stack where there is one;
+    loops that only read it may hold lists of layers in their place (``core.layers``).
     slots: their Slots, doc 0 where nothing is written.
 
     length: int32 [B], where each row's next slots go. storage: static.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from unified_jax.core.types import DTypeLike
 from unified_jax.nn.attention import Attention, attend_visible, in_parts
@@ -16,6 +17,7 @@ from unified_jax.nn.moe_block import MoeBlock
 from unified_jax.nn.norm import RMSNorm
 from unified_jax.nn.rope import Rope
 from unified_jax.nn.stack import Stack
+from unified_jax.nn.stages import Stages
 
 # How attention is computed, by the name a config gives it: nn/kernels/README.md has memory and devices of each.
 ATTENTION: Mapping[str, Attention] = {
@@ -72,8 +74,17 @@ def dense(
     return computed(stack, attention=attention, remat=remat, unroll=unroll)
 
 
-def computed(stack: Stack, *, attention: str = "reference", remat: str = "none", unroll: int = 1) -> Stack:
-    """The same layers, computed otherwise: choices of speed and memory. Raises ValueError for an unknown name."""
+def computed(stack: Stack | Stages, **choices: Any) -> Stack | Stages:
+    """The same layers, computed otherwise: choices of speed and memory, as of ``dense`` (attention, remat, unroll).
+
+    Raises ValueError for an unknown name.
+    """
+    if isinstance(stack, Stages):
+        return stack.clone(stages=tuple(computed(each, **choices) for each in stack.stages))
+    return _computed(stack, **choices)
+
+
+def _computed(stack: Stack, *, attention: str = "reference", remat: str = "none", unroll: int = 1) -> Stack:
     if attention not in ATTENTION:
         raise ValueError(f"unknown attention {attention!r}; choose one of {', '.join(ATTENTION)}")
     return stack.clone(block=partial(stack.block, attention=ATTENTION[attention]), remat=remat, unroll=unroll)

@@ -59,9 +59,10 @@ class Model(nn.Module):
         return self.family.plan(document, params)
 
     @nn.nowrap
-    def apart(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters as a loop over many steps had better hold them (``nn.stack.Stack.apart``)."""
-        return {**params, "backbone": self.backbone.apart(params["backbone"])}
+    def apart(self, params: Mapping[str, Any], cache: Cache) -> tuple[dict[str, Any], Cache]:
+        """Parameters, and a cache to be read, as loops over many steps had better have them (``Stack.apart``)."""
+        backbone, cache = self.backbone.apart(params["backbone"], cache)
+        return {**params, "backbone": backbone}, cache
 
     def __call__(self, seq: Interleaved, cache: Cache | None = None) -> Output:
         seq = jax.tree.map(jnp.asarray, seq)

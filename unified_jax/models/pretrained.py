@@ -56,7 +56,8 @@ def build_published(
     dtype: DTypeLike = "float32",
     **computation: Any,
 ) -> Any:
-    """The model of a published ``config.json``; computation: choices of ``lm.computed``.
+    """The model of a published ``config.json``; computation: choices of ``lm.computed``, and ``length``, as in
+    ``find_decoder``.
 
     beside: what came with the weights, or just its tokenizer. Raises ValueError for a model_type or a value that is not
     known.
@@ -147,7 +148,8 @@ def from_pretrained(
       shardings, ``lambda shapes: train.sharding.placed(shapes, mesh)``, to read parameters straight to their shards.
     part: which network of a folder that holds several, by the field of its config ("vision_config" of CLIP, say), or
       "connector" for what lies between an encoder and a language model.
-    computation: of a published decoder, attention="auto" and the like (``lm.computed``).
+    computation: of a published decoder, attention="auto" and the like (``lm.computed``); length=8192 where sequences
+      are longer than its pretraining's and its rotary positions are "dynamic" or "longrope" (``read_rope``).
     Raises FileNotFoundError or ValueError in one clear line.
     """
     opened = open_pretrained(path, dtype=dtype, part=part, **computation)

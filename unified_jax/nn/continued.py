@@ -40,10 +40,11 @@ class Continued(nn.Module):
         return {lane: jnp.concatenate([x, on[lane]], -1) for lane, x in states.items()}, (*own, *further)
 
     @nn.nowrap
-    def apart(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    def apart(self, params: Mapping[str, Any], cache: Cache) -> tuple[Mapping[str, Any], Cache]:
         """As ``Stack.apart``."""
-        parts = {"stack": self.stack.apart(params["stack"]), "then": self.then.apart(params["then"])}
-        return {**params, **parts}
+        stack, first = self.stack.apart(params["stack"], _part(cache, slice(2)))
+        then, second = self.then.apart(params["then"], _part(cache, slice(2, 4)))
+        return {**params, "stack": stack, "then": then}, cache.replace(kv=(*first.kv, *second.kv))
 
 
 def _part(cache: Cache, which: slice) -> Cache:

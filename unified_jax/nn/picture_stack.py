@@ -43,9 +43,10 @@ class PictureStack(nn.Module):
         return {**xs, **made, self.picture: last}, _among_all(kv, self.lanes, capacity)
 
     @nn.nowrap
-    def apart(self, params: Mapping[str, Any]) -> dict[str, Any]:
+    def apart(self, params: Mapping[str, Any], cache: Cache) -> tuple[dict[str, Any], Cache]:
         """As ``Stack.apart``."""
-        return {**params, "stack": self.stack.apart(params["stack"])}
+        own, cache = self.stack.apart(params["stack"], cache)
+        return {**params, "stack": own}, cache
 
 
 def _among_all(kv: KeysValues, lanes: tuple[str, ...], capacity: Mapping[str, int]) -> KeysValues:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from unified_jax.core import layers as every
 from unified_jax.core.cache import Cache
 from unified_jax.core.mask import visible
 from unified_jax.core.sequence import Slots
@@ -98,16 +99,18 @@ class Stack(nn.Module):
         return {lane: norms[experts[lane]](x) for lane, x in xs.items()}, kv
 
     @nn.nowrap
-    def apart(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The parameters with a tuple of every layer's own under ``layer``, which is run all the same.
+    def apart(self, params: Mapping[str, Any], cache: Cache) -> tuple[Mapping[str, Any], Cache]:
+        """The parameters with a tuple of every layer's own under ``layer``, and a cache to be read with lists of layers
+        (``core.layers``). Both are run all the same; what is apart already stays as it is.
 
-        For loops over steps: XLA on CPU copies a slice of the stack each time it is used, which for few slots costs
-        nearly as much as using it. The price is a second copy of the weights while such a loop runs. Where the layers
-        themselves are a loop (``unroll`` below ``depth``), the parameters stay as they are.
+        For few slots at a time copying a slice of the stack costs nearly as much as using it. The price is a second
+        copy. Where the layers themselves are a loop (``unroll`` below ``depth``), both stay as they are.
         """
         if self.unroll < self.depth:
-            return params
-        return {**params, "layer": tuple(_item(params["layer"], i) for i in range(self.depth))}
+            return params, cache
+        own = params["layer"]
+        own = own if isinstance(own, tuple) else tuple(every.layer(own, i) for i in range(self.depth))
+        return {**params, "layer": own}, cache.replace(kv=every.apart(cache.kv))
 
     def _told(self, condition: States | None) -> dict[str, States] | None:
         """By place, what every layer's norms are told."""
@@ -139,7 +142,7 @@ class Stack(nn.Module):
     def _one_by_one(self, layer: Callable[..., Any], xs: States, each: Any) -> tuple[States, KeysValues]:
         block, own = self.block(parent=None), []
         for i, params in enumerate(self.variables["params"]["layer"]):
-            xs, kv = block.apply({"params": params}, xs, _item(each, i), method=layer)
+            xs, kv = block.apply({"params": params}, xs, every.layer(each, i), method=layer)
             own.append(kv)
         return xs, jax.tree.map(lambda *x: jnp.stack(x), *own)
 
@@ -149,8 +152,3 @@ class Stack(nn.Module):
         if len(self.windows) != self.depth:
             raise ValueError(f"{len(self.windows)} windows for {self.depth} layers")
         return jnp.asarray([UNLIMITED if window is None else window for window in self.windows], jnp.int32)
-
-
-def _item(stacked: Any, i: int) -> Any:
-    """What one layer has of everything that is stacked."""
-    return jax.tree.map(lambda x: x[i], stacked)

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from unified_jax.core import layers
 from unified_jax.core.cache import Cache
 from unified_jax.core.sequence import Slots
 from unified_jax.nn.attention import KeysValues
@@ -31,19 +32,23 @@ class Stages(nn.Module):
         """As ``Stack``."""
         start, made = 0, []
         for stage in self.stages:
-            own = None if cache is None else _layers(cache, start, start + stage.depth)
+            own = None if cache is None else _part(cache, start, start + stage.depth)
             xs, kv = stage(xs, slots=slots, cache=own, condition=condition, context=context)
             start, made = start + stage.depth, [*made, kv]
-        return xs, jax.tree.map(lambda *layers: jnp.concatenate(layers), *made)
+        return xs, jax.tree.map(lambda *kv: jnp.concatenate(kv), *made)
 
     @nn.nowrap
-    def apart(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """As ``Stack.apart``."""
-        return {name: self.stages[i].apart(params[name]) for i, name in enumerate(sorted(params, key=_number))}
+    def apart(self, params: Mapping[str, Any], cache: Cache) -> tuple[Mapping[str, Any], Cache]:
+        """As ``Stack.apart``, where it is so of every stage: there is one cache for all of them."""
+        if any(stage.unroll < stage.depth for stage in self.stages):
+            return params, cache
+        names = sorted(params, key=_number)
+        own = {name: stage.apart(params[name], cache)[0] for name, stage in zip(names, self.stages, strict=True)}
+        return own, cache.replace(kv=layers.apart(cache.kv))
 
 
-def _layers(cache: Cache, start: int, stop: int) -> Cache:
-    return cache.replace(kv=jax.tree.map(lambda x: x[start:stop], cache.kv))
+def _part(cache: Cache, start: int, stop: int) -> Cache:
+    return cache.replace(kv=layers.some(cache.kv, start, stop))
 
 
 def _number(name: str) -> int:

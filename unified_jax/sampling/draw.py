@@ -76,7 +76,7 @@ def draw(
     fill: the ``Integrate`` fill. blank: a batch holding just the pictures; rows without one are empty. most: room of
     the timetable, at least every row's steps.
     """
-    params, payload = model.apart(params), blank.streams[fill.stream]
+    (params, cache), payload = model.apart(params, cache), blank.streams[fill.stream]
     normal = jax.vmap(lambda key: jax.random.normal(key, payload.values.shape[1:]))
     noise = lambda i: normal(brushes.keys(i))
 

@@ -58,10 +58,11 @@ class Engine:
     ):
         if rows < 1:
             raise ValueError(f"rows must be 1 or more, found {rows}")
-        self._model, self._params, self._rows = model, params, rows
+        self._model, self._rows = model, rows
         self._limit, self._chunks, self._mesh = capacity, chunks, mesh
         seq = pack_chunk([[]] * rows, model.family.streams, cursors=[Cursor() for _ in range(rows)], size=1)
         self._cache = self._place(_empty(model, params, seq=seq, capacity=capacity or SMALLEST, storage=storage))
+        self._params = _apart(model, params, self._cache)
 
     def warm_up(self, requests: Sequence[Request]) -> None:
         """Compiles what serving can need: prefill of every size, and the ticks of ``requests``, one of each kind."""
@@ -179,6 +180,12 @@ def _empty(model: Any, params: Any, *, seq: Interleaved, capacity: int, storage:
     """An empty cache with a row for each of ``seq``, which is run for its shapes alone."""
     _, kv, _ = extend(model, params, seq=seq)
     return caches.empty(kv, capacity, storage=storage)
+
+
+@partial(jax.jit, static_argnames="model")
+def _apart(model: Any, params: Any, cache: caches.Cache) -> Any:
+    """The parameters, once for all programs, which would copy every layer's in each of their runs."""
+    return model.apart(params, cache)[0]
 
 
 _cut = jax.jit(caches.cut, donate_argnums=0)

@@ -26,7 +26,7 @@ def in_turn(
     fill: the ``InTurn`` fill. blank: a batch holding the entry before the pictures and the pictures; rows without one
     are empty. most: room of the timetable, at least every row's steps.
     """
-    params, blank, order = model.apart(params), *_ordered(blank, fill=fill, brushes=brushes)
+    blank, order = _ordered(blank, fill=fill, brushes=brushes)
     payload, stride = blank.streams[fill.stream], fill.slots
 
     def step(i, carry):

@@ -24,7 +24,6 @@ def next_scale(
 
     fill: the ``NextScale`` fill. blank: a batch holding just the pictures; rows without one are empty. most: not used.
     """
-    params = model.apart(params)
     ids, first = blank.streams[fill.stream].values, 0
     cache = grow(cache, cache.capacity + ids.shape[1])
     for scale, count in enumerate(fill.counts):

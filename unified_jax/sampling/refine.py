@@ -26,7 +26,7 @@ def refine(
     fill: the ``Refine`` fill. blank: a batch holding just the pictures; rows without one are empty. most: room of the
     timetable, at least every row's steps.
     """
-    params, payload = model.apart(params), blank.streams[fill.stream]
+    (params, cache), payload = model.apart(params, cache), blank.streams[fill.stream]
     times = timetable(brushes.steps, brushes.shift, most=most)
 
     def logits(ids, t):

@@ -31,7 +31,7 @@ def unmask(
     fill: the ``Unmask`` fill. blank: a batch holding the masks and all they follow; rows without any are empty. most:
     not used.
     """
-    params, payload = model.apart(params), blank.streams[fill.stream]
+    (params, cache), payload = model.apart(params, cache), blank.streams[fill.stream]
     n = payload.slot.shape[1]
 
     def step(i, ids):

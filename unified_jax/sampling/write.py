@@ -77,7 +77,7 @@ def write(
     fills: the ``Autoregress`` fills that ``manners.fill`` counts, all of one stream. steps: most ids of this call, up
     to TICK. enough: the call ends early when so many rows have finished since it began.
     """
-    params, ranges, stops = model.apart(params), table([fill.allowed for fill in fills]), _stops(fills)
+    ranges, stops = table([fill.allowed for fill in fills]), _stops(fills)
     writing = pens.active.sum()
 
     def unfinished(carry):

@@ -21,6 +21,7 @@ from unified_jax.models.published import Beside, Published
 from unified_jax.nn.embed import Tokens
 from unified_jax.nn.head import Capped, Linear, Tied
 from unified_jax.nn.stack import Stack
+from unified_jax.nn.stages import Stages
 from unified_jax.sampling.fill import Autoregress
 
 
@@ -32,7 +33,7 @@ class Decoder:
     multiplier: of embedded ids. softcap: of logits (``nn.head.Capped``). head_bias: of an untied head.
     """
 
-    stack: Stack
+    stack: Stack | Stages
     rules: Sequence[Rule | Copy]
     skip: str = ""
     multiplier: float = 1.0
@@ -46,7 +47,7 @@ class TextSide:
 
     tokens: Tokens
     head: nn.Module
-    stack: Stack
+    stack: Stack | Stages
     rules: Sequence[Rule | Copy]
     skip: str
 

@@ -26,7 +26,10 @@ def text_config(config: Config) -> Config:
     return with_defaults(text, DEFAULTS.get(text["model_type"], {}))
 
 
-def find_decoder(config: Config, *, dtype: DTypeLike, **computation: Any) -> Decoder:
-    """computation: choices of ``lm.computed``. Raises ValueError for a model_type or a value that is not known."""
+def find_decoder(config: Config, *, dtype: DTypeLike, length: int | None = None, **computation: Any) -> Decoder:
+    """length: of the longest sequence, for the config's rotary positions (``read_rope``). computation: choices of
+    ``lm.computed``. Raises ValueError for a model_type or a value that is not known.
+    """
+    config = Config({**config, "length": length})
     decoder = find(DECODERS, config["model_type"])(config, dtype=dtype)
     return dataclasses.replace(decoder, stack=lm.computed(decoder.stack, **computation))

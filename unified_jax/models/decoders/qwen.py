@@ -8,6 +8,7 @@ from unified_jax.core.types import DTypeLike
 from unified_jax.interop.rules import Rule
 from unified_jax.models.decoders import llama
 from unified_jax.models.decoders.causal_lm import Decoder
+from unified_jax.models.decoders.runs import in_runs
 from unified_jax.models.published import Config
 from unified_jax.nn.grid_rope import GridRope
 from unified_jax.nn.mlp import find_activation
@@ -51,9 +52,7 @@ def qwen3(config: Config, *, dtype: DTypeLike) -> Decoder:
 
 
 def qwen3_moe(config: Config, *, dtype: DTypeLike) -> Decoder:
-    """``Qwen3MoeForCausalLM``. Raises ValueError where only some layers have experts."""
-    if config.get("mlp_only_layers") or config.get("decoder_sparse_step", 1) != 1:
-        raise ValueError("a qwen3_moe model with some dense layers is not supported: every layer must have experts")
+    """``Qwen3MoeForCausalLM``, whose layers have experts or, where the config says so, one feed-forward piece."""
     experts = partial(
         Moe,
         num_experts=config.get("num_experts") or config["num_local_experts"],
@@ -64,8 +63,14 @@ def qwen3_moe(config: Config, *, dtype: DTypeLike) -> Decoder:
         dtype=dtype,
     )
     windows = llama.everywhere(config) if config.get("use_sliding_window") else ()
-    stack = llama.stack(config, block=MoeBlock, mlp=experts, windows=windows, dtype=dtype, **_heads(config))
-    return Decoder(stack, MOE_RULES)
+    stack = partial(llama.stack, config, windows=windows, dtype=dtype, **_heads(config))
+    dense, sparse = Decoder(stack(), llama.RULES), Decoder(stack(block=MoeBlock, mlp=experts), MOE_RULES)
+    return in_runs([sparse if _has_experts(config, i) else dense for i in range(config["num_hidden_layers"])])
+
+
+def _has_experts(config: Config, layer: int) -> bool:
+    alone, every = config.get("mlp_only_layers") or (), config.get("decoder_sparse_step", 1)
+    return layer not in alone and (layer + 1) % every == 0
 
 
 def _heads(config: Config) -> dict:

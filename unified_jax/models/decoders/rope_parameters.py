@@ -116,7 +116,8 @@ def read_rope(config: Mapping[str, Any], *, layer_type: str | None = None, lengt
 
     layer_type: which entry of ``rope_parameters`` to read where they are listed by type of layer.
     length: the longest sequence the model will see, by which "dynamic" and "longrope" choose their frequencies once
-      (transformers chooses at every call); None stands for one that pretraining has seen.
+      (transformers chooses at every call); None stands for what the config holds under that name, and where it holds
+      nothing for one that pretraining has seen.
     Raises ValueError for an unknown rope_type, unknown or missing keys. A missing rope_theta is such a case: published
     models differ, so a family whose files leave it out passes ``{"rope_theta": 10_000.0, **config}``.
     """
