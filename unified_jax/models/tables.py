@@ -26,6 +26,7 @@ SYSTEMS = {
     "emu3": "unified_jax.models.emu3.emu3",
     "fuyu": "unified_jax.models.fuyu.fuyu",
     "janus": "unified_jax.models.janus.janus",
+    "llamafusion": "unified_jax.models.fusion.llamafusion",
     "llamagen": "unified_jax.models.llamagen.llamagen",
     "llava": "unified_jax.models.llava.llava",
     "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
@@ -34,6 +35,7 @@ SYSTEMS = {
     "multi_modality": "unified_jax.models.janusflow.janusflow",
     "Showo2Qwen2_5": "unified_jax.models.show_o2.show_o2",
     "Showo": "unified_jax.models.show_o_released.show_o",
+    "transfusion": "unified_jax.models.fusion.transfusion",
     "var": "unified_jax.models.var_released.var",
 }
 
