@@ -5,13 +5,9 @@
 
     loss = cross-entropy of words + 5 * |noise - predicted noise|^2          (eq. 4 and eq. 3 of Transfusion)
 
-Parts follow each other; a picture is <boi> patches <eoi>, its delimiters words, its patches one block that sees
-all of itself, with a sequence index each. It stands there once, noised as it is learned; so one that something follows is
-a stream of its own, ``shown``, which a config trains at the lower half of the noise levels (section 4.3.4); given ones
-are clean. Patches are read and written by one affine map, or by the halves of a U-Net (``nn/unet.py``).
-
-Drawn in 250 steps with guidance_scale 3 (section 4.1). There is no code of either and no weights. A folder holds
-config.json and the tokenizer's files; the names of its tensors are Llama's, with ``_image`` behind those of the copy.
+Patches are read and written by one affine map, or by the halves of a U-Net (``nn/unet.py``); ``fusion_script.py`` is
+how both write. Published settings: steps 250, guidance_scale 3 (section 4.1). There is no code of either and no weights. A
+folder holds config.json and the tokenizer's files; its tensors are named as Llama's, ``_image`` behind the copy's.
 """
 
 import dataclasses
@@ -20,7 +16,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import numpy as np
 
 from unified_jax.codecs.base import Codec
 from unified_jax.codecs.grouped import Grouped
@@ -29,19 +24,18 @@ from unified_jax.codecs.patch import Patches
 from unified_jax.core.noise import Path, Rectified, VariancePreserving
 from unified_jax.core.noise.betas import squared_cosine
 from unified_jax.core.types import DTypeLike
-from unified_jax.data.document import Document, Image
 from unified_jax.data.pack import Layout, Stream
-from unified_jax.data.plan import Span
 from unified_jax.interop.pairs import under
 from unified_jax.interop.rules import Rule
-from unified_jax.models.decoders import chat, llama
+from unified_jax.models.decoders import llama
 from unified_jax.models.decoders.causal_lm import TextSide, text_side
 from unified_jax.models.decoders.find import find_decoder, text_config
 from unified_jax.models.family import Family, without_text
 from unified_jax.models.fusion_rules import linear_rules, unet_rules
+from unified_jax.models.fusion_script import Script
 from unified_jax.models.mixture import MAIN, PICTURE, ROUTE, second
 from unified_jax.models.model import Model
-from unified_jax.models.pictured import blank_values, on_grid
+from unified_jax.models.pictured import on_grid
 from unified_jax.models.published import Beside, Component, Config, Published, with_defaults
 from unified_jax.models.tables import COMPONENTS, find, kind_of
 from unified_jax.nn.embed import Timed
@@ -137,7 +131,7 @@ def _family(
 ) -> Family:
     if config["schedule"] not in SCHEDULES:
         raise ValueError(f"schedule {config['schedule']!r}; known are {', '.join(SCHEDULES)}")
-    script = Script(beside, codec, _size(config), (config["boi_token_id"], config["eoi_token_id"]))
+    script = Script(beside.tokenizer, codec, _size(config), (config["boi_token_id"], config["eoi_token_id"]))
     entry = {"text": (), "image": (codec.shape, codec.dtype), "shown": (codec.shape, codec.dtype)}
     room = {"text": 1} | dict.fromkeys(("image", "shown"), script.grid[0] * script.grid[1])
     capacity = {lane: sum(room[stream] for stream in room if lanes[stream] == lane) for lane in set(lanes.values())}
@@ -172,38 +166,3 @@ def _rules(config: Config, words: TextSide, vae: Component | None) -> Iterator[R
     yield from linear_rules() if config["unet_config"] is None else unet_rules(config["unet_config"])
     if vae is not None:
         yield from under("vae.", vae.published.rules, path="codec/")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Script:
-    """How documents are written. delimiters: the ids of <boi> and <eoi>."""
-
-    beside: Beside
-    codec: Codec
-    image_size: tuple[int, int]
-    delimiters: tuple[int, int]
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return self.codec.grid(*self.image_size)
-
-    def write(self, document: Document) -> list[Span]:
-        """Spans up to the first blank."""
-        *_, last = document
-        pictures = chat.Pictures(lambda image: self._picture(image, final=image is last))
-        return chat.plain(document, tokenizer=self.beside.tokenizer, pictures=pictures)
-
-    def _picture(self, image: Image, *, final: bool) -> list[Span]:
-        begin, end = (Span((("text", np.array([each], np.int32)),), learn=False) for each in self.delimiters)
-        if image.values is None:
-            blank, grid = blank_values(self.codec, self.image_size)
-            return [begin, self._patches("image", blank, grid, fill="image")]
-        grid = image.values.shape[:2]
-        values = image.values.reshape(grid[0] * grid[1], *self.codec.shape)
-        begin = dataclasses.replace(begin, learn=image.target)
-        if final:
-            return [begin, self._patches("image", values, grid, learn=image.target)]
-        return [begin, self._patches("shown", values, grid, learn=image.target), end]
-
-    def _patches(self, stream: str, values: np.ndarray, grid: tuple[int, int], **fields: Any) -> Span:
-        return Span(((stream, values),), attend="full", counted=True, grid=grid, **fields)
