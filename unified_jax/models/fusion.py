@@ -6,7 +6,7 @@
     loss = cross-entropy of words + 5 * |noise - predicted noise|^2          (eq. 4 and eq. 3 of Transfusion)
 
 Patches are read and written by one affine map, or by the halves of a U-Net (``nn/unet.py``); ``fusion_script.py`` is
-how both write. Published settings: steps 250, guidance_scale 3 (section 4.1). There is no code of either and no weights. A
+how both write. Published settings: steps 250, guidance_scale 3 (section 4.1). There is no code of either, no weights. A
 folder holds config.json and the tokenizer's files; its tensors are named as Llama's, ``_image`` behind the copy's.
 """
 

@@ -1,7 +1,7 @@
 """How Mogao writes a document (arXiv:2505.05472): as BAGEL, but for what words see and where pictures stand.
 
     given picture    its patches where it was given; its latents before the picture that is drawn, behind all words
-    any picture      at one sequence index, from which its rows and columns go on, and behind its longer side what follows
+    any picture      at one sequence index, from which its rows and columns go on, and behind its longer side the rest
 
 So words read a given picture as patches alone, while what is drawn sees patches, latents and words.
 """
