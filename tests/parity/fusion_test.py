@@ -1,7 +1,7 @@
 """Transfusion and LlamaFusion by their papers' equations, around transformers' Llama and a mask written slot by slot.
 
-There is no code of either. The reference is ``LlamaModel`` over embedded words and patches, one document at a time, each
-with the mask that figure 4 of Transfusion shows. LlamaFusion with copied weights must say the same.
+There is no code of either. The reference is ``LlamaModel`` over embedded words and patches, document by document, and
+the mask that figure 4 of Transfusion shows. LlamaFusion with copied weights must say the same.
 """
 
 import dataclasses
