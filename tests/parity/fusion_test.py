@@ -29,9 +29,11 @@ from unified_jax.core.sequence import join, offsets
 from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.pack import Layout, pack
 from unified_jax.data.plan import Span
+from unified_jax.models.fusion import SCHEDULES
 from unified_jax.models.mixture import TEXT_SIDE, grown
 from unified_jax.models.pretrained import build_published, from_pretrained, parameters, save_pretrained
 from unified_jax.objectives.total import losses, total
+from unified_jax.sampling.solvers.solve import Denoiser, Interval
 from unified_jax.train.optim import optimizer
 
 SIDE, PATCH, BOI, EOI = 8, 4, 4, 5
@@ -299,6 +301,21 @@ def test_what_comes_before_a_picture_and_the_picture_itself_matter(subjects):
     assert change(other, "image")[:ENTRIES].min() > 1e-4 and change(redrawn, "image")[:ENTRIES].min() > 1e-4
     assert change(redrawn, "text")[:6].max() == 0 and change(redrawn, "text")[7:10].min() > 1e-4
     assert change(redrawn, "shown")[ENTRIES : 2 * ENTRIES].max() == 0  # of the other document
+
+
+def test_the_first_step_from_noise_is_not_lost_to_an_error():
+    """An error of a hundredth of the noise is one of 200 times the data at the first level, which is held within 4."""
+    path, solver = SCHEDULES["squaredcos_cap_v2"]
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 8)), jnp.float32)
+    denoiser = Denoiser(lambda x, point: 0.99 * x, path)
+    here, there = path.at(jnp.ones(1)), path.at(jnp.full(1, 0.996))
+    ends = Interval(here, there, left=250, count=250, noise=None)
+    got = solver.step(solver.init(x, here), denoiser=denoiser, interval=ends).x
+    clean = np.clip((x - here.sigma * 0.99 * x) / here.alpha, -4, 4)
+    ratio = here.alpha / there.alpha
+    beta = here.sigma**2 - (ratio * there.sigma) ** 2
+    wanted = (there.alpha * beta * clean + ratio * there.sigma**2 * x) / here.sigma**2
+    np.testing.assert_allclose(got, wanted, atol=1e-4)
 
 
 UNET = dict(block_out_channels=[8, 12], layers_per_block=1)

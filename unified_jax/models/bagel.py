@@ -157,8 +157,7 @@ def _reader(patches: Patches, rows: int, codec: Grouped, side: int, factor: int)
 
 
 def _rules(words: TextSide, tower: Component) -> Iterator[Rule]:
-    own = (*llama.ATTENTION, *llama.NORMS, *llama.MLP)
-    for rules in (words.rules, second(own, "moe_gen")):
+    for rules in (words.rules, second(words.rules, "moe_gen")):
         yield from renamed(rules, {"model.": "language_model.model.", "lm_head.": "language_model.lm_head."})
     yield from under("vit_model.vision_model.", tower.published.rules, path="embed_vision/encoder/")
     yield from dense("connector.fc1", "embed_vision/connector/layer_0")

@@ -27,7 +27,6 @@ from unified_jax.core.types import DTypeLike
 from unified_jax.data.pack import Layout, Stream
 from unified_jax.interop.pairs import under
 from unified_jax.interop.rules import Rule
-from unified_jax.models.decoders import llama
 from unified_jax.models.decoders.causal_lm import TextSide, text_side
 from unified_jax.models.decoders.find import find_decoder, text_config
 from unified_jax.models.family import Family, without_text
@@ -43,9 +42,11 @@ from unified_jax.nn.head import Linear
 from unified_jax.nn.unet import Down, UnetEmbed, UnetHead, Up
 from unified_jax.sampling.fill import Autoregress, Integrate
 from unified_jax.sampling.solvers.ancestral import Ddpm
+from unified_jax.sampling.solvers.clipped import Clipped
 from unified_jax.sampling.solvers.euler import Euler
 from unified_jax.sampling.solvers.solve import Solver
 
+MOST = 4.0  # magnitude of the data, whose deviation is about 1
 DEFAULTS = {"vae_config": None, "unet_config": None, "schedule": "squaredcos_cap_v2"}
 
 
@@ -58,7 +59,7 @@ class Schedule(NamedTuple):
 
 # By the name of diffusers where it has one: the papers' cosine, and a flow, which both leave to later work.
 SCHEDULES: Mapping[str, Schedule] = {
-    "squaredcos_cap_v2": Schedule(VariancePreserving(betas=squared_cosine()), Ddpm()),
+    "squaredcos_cap_v2": Schedule(VariancePreserving(betas=squared_cosine()), Clipped(Ddpm(), MOST)),
     "flow": Schedule(Rectified(), Euler()),
 }
 
@@ -162,7 +163,7 @@ def _family(
 def _rules(config: Config, words: TextSide, vae: Component | None) -> Iterator[Rule]:
     yield from words.rules
     if set(words.stack.block.keywords["route"]) == {MAIN, PICTURE}:
-        yield from second((*llama.ATTENTION, *llama.NORMS, *llama.MLP), "image")
+        yield from second(words.rules, "image")
     yield from linear_rules() if config["unet_config"] is None else unet_rules(config["unet_config"])
     if vae is not None:
         yield from under("vae.", vae.published.rules, path="codec/")

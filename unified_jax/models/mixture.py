@@ -14,16 +14,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from unified_jax.interop.rules import Rule
+from unified_jax.interop.rules import Copy, Rule
 
 MAIN, PICTURE = "main", "picture"
 ROUTE = {MAIN: MAIN, PICTURE: PICTURE}  # lane -> expert
 TEXT_SIDE = rf"(embed|heads)_text/.*|backbone/.*_{MAIN}/.*|codec/.*"  # what came with a language model, and the codec
 
 
-def second(rules: Iterable[Rule], mark: str) -> Iterator[Rule]:
-    """The same rules of the pictures' weights: ``mark`` stands behind the name of the piece that is another."""
-    for rule in rules:
+def second(rules: Iterable[Rule | Copy], mark: str) -> Iterator[Rule]:
+    """Of the rules, those for weights that pictures have too, as theirs: ``mark`` stands behind the name of the piece
+    that is another.
+    """
+    twice = (rule for rule in rules if isinstance(rule, Rule) and any(f"_{MAIN}" in path for path in rule.paths))
+    for rule in twice:
         name, _, kind = rule.pattern.rpartition(".")
         inside = ".mlp." in name
         pattern = rule.pattern.replace(".mlp.", f".mlp_{mark}.") if inside else f"{name}_{mark}.{kind}"

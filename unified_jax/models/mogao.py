@@ -19,7 +19,7 @@ from typing import Any
 from unified_jax.core.noise import Rectified
 from unified_jax.core.types import DTypeLike
 from unified_jax.data.pack import Layout
-from unified_jax.interop.pairs import dense, layer, norm
+from unified_jax.interop.pairs import dense, norm
 from unified_jax.interop.rules import Rule
 from unified_jax.models.bagel import bagel
 from unified_jax.models.decoders import llama
@@ -90,4 +90,6 @@ def _rules() -> Iterator[Rule]:
     for theirs, ours in (("input_layernorm", "attn_norm"), ("post_attention_layernorm", "mlp_norm")):
         name = f"ema.language_model.{llama.LAYER}.{theirs}_moe_gen"
         yield from norm(name, f"backbone/layer/{ours}_{PICTURE}/norm")
-        yield from layer(f"{name}.modulation", f"backbone/layer/{ours}_{PICTURE}/modulation", "(p d) e -> e p d")
+        path = f"backbone/layer/{ours}_{PICTURE}/modulation"
+        yield Rule(f"{name}.modulation.weight", f"{path}/kernel", "(p d) e -> e p d")
+        yield Rule(f"{name}.modulation.bias", f"{path}/bias", "(p d) -> p d")

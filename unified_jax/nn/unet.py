@@ -49,7 +49,7 @@ class Down(nn.Module):
         return room // (self.grid[0] * self.grid[1])
 
     @nn.compact
-    def __call__(self, payload: Payload) -> list[Float[Array, "b H W C"]]:
+    def __call__(self, payload: Payload) -> list[Float[Array, "b ..."]]:
         """All that is kept of the pictures of all rows, the coarsest last."""
         latents, time = self._pictures(payload)
         told = Mlp(self.widths[0], jax.nn.silu, features=self.widths[0], name="time")(sincos(time, WAVES))
@@ -80,7 +80,7 @@ class Up(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w C"], kept: list[Float[Array, "b H W C"]]) -> Float[Array, "b H W D"]:
+    def __call__(self, x: Float[Array, "b h w C"], kept: list[Float[Array, "b ..."]]) -> Float[Array, "b H W D"]:
         kept = list(kept)
         for level, width in reversed(list(enumerate(self.widths))):
             for i in range(self.depth + 1):
