@@ -11,7 +11,7 @@ nothing but the codec. Optimizer and weight of the diffusion: as in configs/tran
 
 from configs import published, transfusion
 from configs.published import DEBUG, TEXT, TINY, benchmarks, data, model, texts
-from configs.transfusion import UNET, objectives
+from configs.transfusion import UNET, VAE, objectives
 from unified_jax.models import mixture
 from unified_jax.models.pretrained import from_pretrained
 
@@ -31,7 +31,7 @@ LLAMA_3_8B = dict(
 )
 PUBLISHED = dict(
     transfusion.PUBLISHED,
-    config=dict(transfusion.PUBLISHED["config"], model_type="llamafusion", text_config=LLAMA_3_8B, unet_config=UNET),
+    config=dict(transfusion.PUBLISHED["config"], model_type="llamafusion", text_config=LLAMA_3_8B),
 )
 
 
@@ -41,7 +41,11 @@ def small(name: str, picture: int) -> dict:
     return variant | dict(config=variant["config"] | dict(text_config=text))
 
 
-VARIANTS = {"v8b": dict(picture=256), TINY: small(TINY, 32), DEBUG: small(DEBUG, 24)}
+VARIANTS = {
+    "v8b": dict(picture=256, config=dict(vae_config=VAE, unet_config=UNET)),
+    TINY: small(TINY, 32),
+    DEBUG: small(DEBUG, 24),
+}
 
 
 def get_config(arg=None):

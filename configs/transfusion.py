@@ -43,8 +43,6 @@ PUBLISHED = dict(
     config=dict(
         model_type="transfusion",
         text_config=dict(model_type="llama", vocab_size=32_000, max_position_embeddings=4096),
-        vae_config=VAE,
-        unet_config=None,
         patch_size=2,
         image_size=256,
         schedule="squaredcos_cap_v2",
@@ -61,14 +59,11 @@ def sized(depth: int, width: int, heads: int, hidden: int, **config) -> dict:
         num_attention_heads=heads,
         intermediate_size=hidden,
     )
-    return dict(picture=256, config=dict(text_config=text, **config))
+    return dict(picture=256, config=dict(text_config=text, vae_config=VAE, **config))
 
 
 def small(name: str, picture: int) -> dict:
-    return dict(
-        picture=picture,
-        config=dict(text_config=TEXT[name], vae_config=None, unet_config=None, patch_size=8, image_size=picture),
-    )
+    return dict(picture=picture, config=dict(text_config=TEXT[name], patch_size=8, image_size=picture))
 
 
 VARIANTS = {
@@ -89,7 +84,8 @@ def fused(path: str, arg: str | None, *, files: dict, variants: dict, lane: str)
     tasks = published.READS | published.DRAWS | published.EDITS
     c = published.base(path, arg, published=files, variants=variants, tasks=tasks, drawing=drawing)
     c.diffusion_weight, c.early = 5.0, 0.2  # of the pictures, those that words follow
-    patches = (c.picture // (c.published.config.patch_size * (8 if c.published.config.vae_config else 1))) ** 2
+    factor = 8 if "vae_config" in c.published.config else 1
+    patches = (c.picture // (c.published.config.patch_size * factor)) ** 2
     streams = {"text": 128, "image": 2 * patches, "shown": 3 * patches}
     lanes = {"main": 0} | {lane: 0}
     for stream, room in streams.items():
