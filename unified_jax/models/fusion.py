@@ -57,7 +57,7 @@ class Schedule(NamedTuple):
     solver: Solver
 
 
-# By the name of diffusers where it has one: the papers' cosine, and a flow, which both leave to later work.
+# By the name of diffusers where it has one: the papers' cosine, and a flow, which Transfusion leaves to later work.
 SCHEDULES: Mapping[str, Schedule] = {
     "squaredcos_cap_v2": Schedule(VariancePreserving(betas=squared_cosine()), Clipped(Ddpm(), MOST)),
     "flow": Schedule(Rectified(), Euler()),

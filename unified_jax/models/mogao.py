@@ -1,4 +1,4 @@
-"""Mogao: BAGEL's way with experts by modality (arXiv:2505.05472, section 3).
+"""Mogao: BAGEL's way with experts by modality (arXiv:2505.05472).
 
     words       Qwen2.5 as it is                                                   lane main
     pictures    patches of an encoder and latents, by weights of their own         lane picture
@@ -8,7 +8,8 @@
     guidance    neither + s_i (pictures - neither) + s_t (both - pictures)         of the velocity
 
 Scale and shift begin at 0: with weights copied from the words' (``mixture.grown``) it begins as Qwen2.5 over all slots.
-``mogao_script.py`` is how it writes. There is no code and no weights: encoder, codec and folder are BAGEL's.
+``mogao_script.py`` is how it writes. There is no code and no weights: encoder, codec, folder
+and all that is not said here are BAGEL's.
 """
 
 import dataclasses
