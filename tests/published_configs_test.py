@@ -48,14 +48,6 @@ SIZES = [
         + 63_454_784,  # what lies between, from modeling/bagel/bagel.py
         "reference classes of its parts",
     ),
-    (
-        "configs/llamafusion.py:v8b",
-        8_030_261_248  # Meta-Llama-3-8B, and its layers and last norm once more
-        + 6_979_592_192
-        + 270_000_000  # the U-Net, arXiv:2408.11039, section 4.1; a tenth of it is within the bounds here
-        + 83_700_000,
-        "reference classes of its parts",
-    ),
 ]
 SYSTEMS = {
     "configs/llava.py": {"caption", "question"},
@@ -80,22 +72,6 @@ def test_the_published_variants_have_the_published_sizes(spec, count, source, to
     shapes = jax.eval_shape(lambda: parameters(model, jax.random.key(0)))
     assert abs(sum(math.prod(x.shape) for x in jax.tree.leaves(shapes)) / count - 1) < 1e-3
     assert_documents_fit(experiment, model)
-
-
-# Of Transfusion: the transformer (table 2), and what stands around it (table 7).
-FUSED = {"v0_16b": 0.16e9, "v0_37b": 0.37e9, "v0_76b": 0.76e9, "v1_4b": 1.4e9, "v7b": 7e9, "v7b_unet": 7e9}
-
-
-@pytest.mark.parametrize(("variant", "count"), FUSED.items())
-def test_transfusion_has_its_papers_sizes(variant, count, tokenizer):
-    """The 7B is Llama's, of 6.7 billion; the other sizes come out within 3% of their names."""
-    model = Experiment.load(f"configs/transfusion.py:{variant}").model(tokenizer)
-    shapes = jax.eval_shape(lambda: parameters(model, jax.random.key(0)))
-    size = lambda names: sum(math.prod(x.shape) for name in names for x in jax.tree.leaves(shapes[name]))
-    body = size(("embed_text", "backbone", "heads_text"))
-    assert abs(body / count - 1) < (0.04 if count == 7e9 else 0.03)
-    between = size(("embed_image", "heads_image"))
-    assert between < 0.005 * body if variant != "v7b_unet" else abs(between / 0.27e9 - 1) < 0.05
 
 
 @pytest.mark.parametrize("config", SYSTEMS)
@@ -174,11 +150,13 @@ def learned(experiment, model, params, *, steps: int):
     return values, params
 
 
-# They compile a tower, too; llamafusion is transfusion with a second set of weights.
-SLOW = tuple(f"configs/{name}.py" for name in ("llava", "blip2", "janus", "bagel", "mogao", "llamafusion"))
+SLOW = tuple(
+    f"configs/{name}.py" for name in ("llava", "blip2", "janus", "bagel", "mogao")
+)  # they compile a tower, too
+LEARNED = [config for config in SYSTEMS if config != "configs/transfusion.py"]  # LlamaFusion has a lane more, no less
 
 
-@pytest.mark.parametrize("config", [pytest.param(x, marks=[pytest.mark.slow] * (x in SLOW)) for x in SYSTEMS])
+@pytest.mark.parametrize("config", [pytest.param(x, marks=[pytest.mark.slow] * (x in SLOW)) for x in LEARNED])
 def test_a_small_one_learns_and_does_what_the_system_does(config, tokenizer):
     experiment = Experiment.load(f"{config}:debug")
     model = experiment.model(tokenizer)
