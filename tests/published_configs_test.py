@@ -150,9 +150,7 @@ def learned(experiment, model, params, *, steps: int):
     return values, params
 
 
-SLOW = tuple(
-    f"configs/{name}.py" for name in ("llava", "blip2", "janus", "bagel", "mogao")
-)  # they compile a tower, too
+SLOW = tuple(f"configs/{x}.py" for x in ("llava", "blip2", "janus", "bagel", "mogao"))  # they compile a tower, too
 LEARNED = [config for config in SYSTEMS if config != "configs/transfusion.py"]  # LlamaFusion has a lane more, no less
 
 
