@@ -87,9 +87,8 @@ def fused(path: str, arg: str | None, *, files: dict, variants: dict, lane: str)
     factor = 8 if "vae_config" in c.published.config else 1
     patches = (c.picture // (c.published.config.patch_size * factor)) ** 2
     streams = {"text": 128, "image": 2 * patches, "shown": 3 * patches}
-    lanes = {"main": 0} | {lane: 0}
-    for stream, room in streams.items():
-        lanes[lane if stream in ("image", "shown") else "main"] += room
+    drawn = streams["image"] + streams["shown"]
+    lanes = {"main": streams["text"] + drawn} if lane == "main" else {"main": streams["text"], lane: drawn}
     c.packing.layouts = (ConfigDict({"lanes": lanes, "streams": streams}),)
     if arg not in (TINY, DEBUG, None):
         c.optimizer.update(learning_rate=3e-4, warmup=4000, final=0.05, weight_decay=0.1)

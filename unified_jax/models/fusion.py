@@ -92,15 +92,15 @@ def _fusion(config: Config, beside: Beside, *, lane: str, dtype: DTypeLike, **co
     codec = Patches(config["patch_size"]) if vae is None else Grouped(LatentCodec(vae.module), config["patch_size"])
     width = text["hidden_size"]
     embed, head = _between(config, codec, width, dtype)
-    lanes = {"text": MAIN, "image": lane, "shown": lane}
+    family = _family(config, beside, words=words, vae=vae, codec=codec, lane=lane)
     return Model(
-        lane=lanes,
+        lane={name: stream.lane for name, stream in family.streams.items()},
         width=dict.fromkeys(route, width),
         embed={"text": words.tokens, "image": embed, "shown": embed},
         backbone=words.stack,
         heads={"text": words.head, "image": head, "shown": head},
         dtype=dtype,
-        family=_family(config, beside, words=words, vae=vae, codec=codec, lanes=lanes),
+        family=family,
     )
 
 
@@ -128,21 +128,22 @@ def _size(config: Config) -> tuple[int, int]:
 
 
 def _family(
-    config: Config, beside: Beside, *, words: TextSide, vae: Component | None, codec: Codec, lanes: Mapping[str, str]
+    config: Config, beside: Beside, *, words: TextSide, vae: Component | None, codec: Codec, lane: str
 ) -> Family:
     if config["schedule"] not in SCHEDULES:
         raise ValueError(f"schedule {config['schedule']!r}; known are {', '.join(SCHEDULES)}")
     script = Script(beside.tokenizer, codec, _size(config), (config["boi_token_id"], config["eoi_token_id"]))
-    entry = {"text": (), "image": (codec.shape, codec.dtype), "shown": (codec.shape, codec.dtype)}
-    room = {"text": 1} | dict.fromkeys(("image", "shown"), script.grid[0] * script.grid[1])
-    capacity = {lane: sum(room[stream] for stream in room if lanes[stream] == lane) for lane in set(lanes.values())}
+    pictures = ("image", "shown")
+    streams = {"text": Stream(MAIN)} | dict.fromkeys(pictures, Stream(lane, codec.shape, codec.dtype))
+    room = {"text": 1} | dict.fromkeys(pictures, script.grid[0] * script.grid[1])
+    of = lambda name: sum(room[stream] for stream in streams if streams[stream].lane == name)
     return Family(
         name=config["model_type"],
         arguments={},
         tokenizer=beside.tokenizer,
         codec=codec,
-        streams={stream: Stream(lane, *entry[stream]) for stream, lane in lanes.items()},
-        smallest=Layout(capacity, room),
+        streams=streams,
+        smallest=Layout({name: of(name) for name in (MAIN, lane)}, room),
         image_size=_size(config),
         write=script.write,
         null=without_text,
