@@ -5,7 +5,7 @@ arXiv:2102.09672): latents of a picture -> one state for each window of them, an
     Up       at each level depth + 1 ResBlocks, each of x beside what Down kept last; a doubling between levels
 
     payload [B N P], of each picture its windows in reading order
-    UnetEmbed    in(Down(latents, time))                 UnetHead    conv(Up(out(states) , kept))
+    UnetEmbed    in(Down(latents, time))                 UnetHead    Up(out(states), kept)
 
 A window is as large as the levels halve. Norms are plain, over the channels of each place; the time is added once.
 Pictures are all of one grid, so that which entries are a picture is known before anything runs; behind the last whole
