@@ -19,6 +19,7 @@ from unified_jax.objectives.next_token import NextToken
 
 __all__ = ["benchmarks", "data", "get_config", "given", "model", "objectives", "texts"]
 
+ADDED = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
 PUBLISHED = dict(
     config=dict(
         model_type="bagel",
@@ -85,6 +86,13 @@ VARIANTS = {
 }
 
 
+def rooms(c) -> dict[str, int]:
+    """Entries of each stream in a row."""
+    seen = (c.picture // c.published.vit_config.patch_size + 1) ** 2
+    drawn = (c.picture // (c.published.config.vae_config.downsample * 2)) ** 2
+    return {"text": 128, "vision": 2 * seen, "image": 3 * drawn}
+
+
 def get_config(arg=None):
     tasks = published.READS | published.DRAWS | published.EDITS
     c = published.base(
@@ -95,10 +103,8 @@ def get_config(arg=None):
         tasks=tasks,
         drawing=dict(steps=49, shift=3.0, guidance_scale=4.0),
     )
-    c.words.added = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
-    seen = (c.picture // c.published.vit_config.patch_size + 1) ** 2
-    drawn = (c.picture // (c.published.config.vae_config.downsample * 2)) ** 2
-    streams = {"text": 128, "vision": 2 * seen, "image": 3 * drawn}
+    c.words.added = ADDED
+    streams = rooms(c)
     lanes = {"main": streams["text"] + streams["vision"], "picture": streams["image"]}
     c.packing.layouts = (ConfigDict({"lanes": lanes, "streams": streams}),)
     c.time_shift, c.image_weight = 3.0, 4.0

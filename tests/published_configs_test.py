@@ -59,6 +59,9 @@ SYSTEMS = {
     "configs/show_o.py": {"caption", "question", "draw"},
     "configs/llamagen.py": {"draw"},
     "configs/bagel.py": {"caption", "question", "draw", "edit"},
+    "configs/transfusion.py": {"caption", "question", "draw", "edit"},
+    "configs/llamafusion.py": {"caption", "question", "draw", "edit"},
+    "configs/mogao.py": {"caption", "question", "draw", "edit"},
 }
 
 
@@ -147,10 +150,11 @@ def learned(experiment, model, params, *, steps: int):
     return values, params
 
 
-SLOW = ("configs/llava.py", "configs/blip2.py", "configs/janus.py", "configs/bagel.py")  # they compile a tower, too
+SLOW = tuple(f"configs/{x}.py" for x in ("llava", "blip2", "janus", "bagel", "mogao"))  # they compile a tower, too
+LEARNED = [config for config in SYSTEMS if config != "configs/transfusion.py"]  # LlamaFusion has a lane more, no less
 
 
-@pytest.mark.parametrize("config", [pytest.param(x, marks=[pytest.mark.slow] * (x in SLOW)) for x in SYSTEMS])
+@pytest.mark.parametrize("config", [pytest.param(x, marks=[pytest.mark.slow] * (x in SLOW)) for x in LEARNED])
 def test_a_small_one_learns_and_does_what_the_system_does(config, tokenizer):
     experiment = Experiment.load(f"{config}:debug")
     model = experiment.model(tokenizer)

@@ -7,15 +7,16 @@ r"""The published systems side by side: the tiny variant of each, on the same do
   smoke, about two minutes, with codecs of chance:  --config configs/compare/systems.py:debug
   one system by itself:  ujx train --config configs/compare/systems.py:janus --workdir runs/janus
 
-Each does what it does: some read, one draws, some do both, BAGEL edits too, and a row of the page is empty where a
-system has no answer. What is asked comes from one source of scenes; a system that does less sees more of it. LlamaGen
-draws by number, and scenes that it was trained on. Codecs of Chameleon and BAGEL are of chance, for the reasons that
-configs/tokenizer/systems.py gives: what BAGEL draws is not to be judged. Expect: not measured yet.
+Each does what it does: some read, one draws, some do both, and the last four of the list edit too; a row of the page is
+empty where a system has no answer. What is asked comes from one source of scenes; a system that does less sees more of
+it. LlamaGen draws by number, and scenes that it was trained on. Codecs of Chameleon, BAGEL and Mogao are of chance, for
+the reasons that configs/tokenizer/systems.py gives: what BAGEL and Mogao draw is not to be judged. Expect: not measured
+yet.
 """
 
 from pathlib import Path
 
-from configs import bagel, blip2, emu3, fuyu, janus, llamagen, llava, show_o
+from configs import bagel, blip2, emu3, fuyu, janus, llamafusion, llamagen, llava, mogao, show_o, transfusion
 from configs.chameleon import released
 from configs.published import DEBUG, TINY
 from configs.tokenizer.systems import CODECS
@@ -30,6 +31,9 @@ SYSTEMS = {
     "llamagen": (llamagen, "LlamaGen"),
     "show_o": (show_o, "Show-o"),
     "bagel": (bagel, "BAGEL"),
+    "mogao": (mogao, "Mogao"),
+    "transfusion": (transfusion, "Transfusion"),
+    "llamafusion": (llamafusion, "LlamaFusion from chance"),
 }
 CODEC_RUNS = Path("runs/codecs")
 

@@ -9,6 +9,7 @@ import torch
 import transformers
 from words import chat_tokenizer, tokenizer
 
+from configs import llamafusion, transfusion
 from unified_jax.core.paths import path_name
 from unified_jax.data.chat import ChatTokenizer
 from unified_jax.interop.rules import Faults, bound_rules
@@ -204,6 +205,12 @@ def var(depth: int, **fields) -> dict:
     return dict(model_type="var", vae={}, var={"depth": depth, **fields})
 
 
+def fused(config, variant: str) -> dict:
+    """What the config file has for a folder's config.json."""
+    fields = config.get_config(variant).published.config.to_dict()
+    return fields | dict(boi_token_id=4, eoi_token_id=5)
+
+
 # Systems without a packaged class: parameters beside the codec's, as the papers or model cards round them.
 TOTALS = {
     "Gen-Verse/MMaDA-8B-Base": (LLADA_8B, 8.08e9, 0.005e9),
@@ -212,6 +219,14 @@ TOTALS = {
     "FoundationVision/var d24": (var(24), 1.0e9, 0.05e9),
     "FoundationVision/var d30": (var(30), 2.0e9, 0.05e9),
     "FoundationVision/var d36": (var(36, shared_aln=True), 2.3e9, 0.06e9),
+    "Transfusion 0.16B": (fused(transfusion, "v0_16b"), 0.16e9, 0.003e9),  # arXiv:2408.11039, table 2
+    "Transfusion 0.37B": (fused(transfusion, "v0_37b"), 0.37e9, 0.004e9),
+    "Transfusion 0.76B": (fused(transfusion, "v0_76b"), 0.76e9, 0.018e9),
+    "Transfusion 1.4B": (fused(transfusion, "v1_4b"), 1.4e9, 0.036e9),
+    "Transfusion 7B": (fused(transfusion, "v7b"), 6_738_415_616, 0.005 * 7e9),  # Llama's; a patch's maps below 0.5%
+    "Transfusion 7B, U-Net": (fused(transfusion, "v7b_unet"), 6_738_415_616 + 0.27e9, 0.005e9),  # section 4.1
+    # Meta-Llama-3-8B, its layers and last norm once more, and the U-Net.
+    "LlamaFusion 8B": (fused(llamafusion, "v8b"), 8_030_261_248 + 6_979_592_192 + 0.27e9, 0.005e9),
 }
 
 

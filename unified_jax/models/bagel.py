@@ -11,7 +11,6 @@ rng=key)``).
 A folder holds config.json, llm_config.json, vit_config.json, ema.safetensors, ae.safetensors and the tokenizer's files.
 """
 
-import dataclasses
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -36,6 +35,7 @@ from unified_jax.models.decoders import llama
 from unified_jax.models.decoders.causal_lm import Decoder, TextSide, text_side
 from unified_jax.models.encoders.siglip import siglip2_vision
 from unified_jax.models.family import Family
+from unified_jax.models.mixture import ROUTE, second
 from unified_jax.models.model import Model
 from unified_jax.models.published import Beside, Component, Config, Published, with_defaults
 from unified_jax.models.reader import Reader, Readers
@@ -70,7 +70,7 @@ def bagel(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: An
         text,
         qkv_bias=True,
         qk_norm=partial(RMSNorm, text["rms_norm_eps"]),
-        route={"main": "main", "picture": "picture"},
+        route=ROUTE,
         dtype=dtype,
     )
     words = text_side(Decoder(lm.computed(stack, **computation), llama.RULES), text, tied=False, dtype=dtype)
@@ -157,8 +157,7 @@ def _reader(patches: Patches, rows: int, codec: Grouped, side: int, factor: int)
 
 
 def _rules(words: TextSide, tower: Component) -> Iterator[Rule]:
-    own = (*llama.ATTENTION, *llama.NORMS, *llama.MLP)
-    for rules in (words.rules, map(_of_drawing, own)):
+    for rules in (words.rules, second(words.rules, "moe_gen")):
         yield from renamed(rules, {"model.": "language_model.model.", "lm_head.": "language_model.lm_head."})
     yield from under("vit_model.vision_model.", tower.published.rules, path="embed_vision/encoder/")
     yield from dense("connector.fc1", "embed_vision/connector/layer_0")
@@ -169,11 +168,3 @@ def _rules(words: TextSide, tower: Component) -> Iterator[Rule]:
     yield from dense("llm2vae", "heads_image/out")
     yield Rule("vit_pos_embed.pos_embed", "embed_vision/place", "(r c) d -> r c d")
     yield Rule("latent_pos_embed.pos_embed", "embed_image/place", "(r c) d -> r c d")
-
-
-def _of_drawing(rule: Rule) -> Rule:
-    """The same rule of the expert for latents: its name has ``_moe_gen`` behind the piece that is another."""
-    name, _, kind = rule.pattern.rpartition(".")
-    inside = ".mlp." in name
-    pattern = rule.pattern.replace(".mlp.", ".mlp_moe_gen.") if inside else f"{name}_moe_gen.{kind}"
-    return dataclasses.replace(rule, pattern=pattern, path=tuple(x.replace("_main", "_picture") for x in rule.paths))

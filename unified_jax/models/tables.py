@@ -26,14 +26,17 @@ SYSTEMS = {
     "emu3": "unified_jax.models.emu3.emu3",
     "fuyu": "unified_jax.models.fuyu.fuyu",
     "janus": "unified_jax.models.janus.janus",
+    "llamafusion": "unified_jax.models.fusion.llamafusion",
     "llamagen": "unified_jax.models.llamagen.llamagen",
     "llava": "unified_jax.models.llava.llava",
     "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
     "qwen2_5_vl": "unified_jax.models.qwen2_5_vl.qwen2_5_vl",
     "mmada": "unified_jax.models.mmada.mmada",
+    "mogao": "unified_jax.models.mogao.mogao",
     "multi_modality": "unified_jax.models.janusflow.janusflow",
     "Showo2Qwen2_5": "unified_jax.models.show_o2.show_o2",
     "Showo": "unified_jax.models.show_o_released.show_o",
+    "transfusion": "unified_jax.models.fusion.transfusion",
     "var": "unified_jax.models.var_released.var",
 }
 

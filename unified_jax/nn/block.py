@@ -158,12 +158,14 @@ class Block(nn.Module):
         return add(xs, self._each("attn", make, y, context=dict.fromkeys(xs, side.context.states), mask=seen))
 
     def _normed(self, norm: Any, name: str, xs: States, told: States | None) -> tuple[States, States]:
-        """Normalised states, and the gates of what is added for them, where there are any."""
+        """Normalised states, and the gates of what is added for them, where there are any. Lanes that are told nothing
+        have plain norms.
+        """
         if told is None or norm is None:
             return self._norm(norm, name, xs), {}
         made = self._norm(norm, name, xs, condition=told)
-        gates = {lane: normed.gate for lane, normed in made.items() if normed.gate is not None}
-        return {lane: normed.states for lane, normed in made.items()}, gates
+        gates = {lane: made[lane].gate for lane in made if lane in told and made[lane].gate is not None}
+        return {lane: normed.states if lane in told else normed for lane, normed in made.items()}, gates
 
     def _post(self, name: str, xs: States) -> States:
         return self._norm(self.post_norm, name, xs)
@@ -174,11 +176,13 @@ class Block(nn.Module):
         return xs if norm is None else self._each("norm", make, xs, **options)
 
     def _each(self, piece: str, make: Callable[[str], nn.Module], xs: States, **options: Any) -> dict[str, Any]:
-        """Applies ``piece`` to every lane with the weights of its expert. options: further arguments, by lane."""
+        """Applies ``piece`` to every lane with the weights of its expert. options: further arguments, of the lanes that
+        have them.
+        """
         expert = {lane: self._expert(piece, lane) for lane in xs}
         modules = {name: make(name) for name in sorted(set(expert.values()))}
-        by_lane = {lane: {name: values[lane] for name, values in options.items()} for lane in xs}
-        return {lane: modules[expert[lane]](x, **by_lane[lane]) for lane, x in xs.items()}
+        of = lambda lane: {name: values[lane] for name, values in options.items() if lane in values}
+        return {lane: modules[expert[lane]](x, **of(lane)) for lane, x in xs.items()}
 
     def _going(self, xs: States) -> States:
         return {lane: x for lane, x in xs.items() if lane not in self.ends}

@@ -57,6 +57,23 @@ class Flat(nn.Module):
         return Dense(self.width, use_bias=True, dtype=self.dtype, name="patch")(payload.values)
 
 
+class Timed(nn.Module):
+    """Patches by one affine map, with two affine maps of the time's sines and cosines added to them before it
+    (Transfusion, arXiv:2408.11039, section 3, note 6).
+    """
+
+    width: int
+    frequencies: int = 128
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, payload: Payload, pos: Int[Array, "B N A"]) -> Float[Array, "B N D"]:
+        features = payload.values.shape[-1]
+        t = Dense(features, use_bias=True, name="time_in")(sincos(payload.time, 2 * self.frequencies))
+        t = Dense(features, use_bias=True, name="time_out")(jax.nn.silu(t))
+        return Dense(self.width, use_bias=True, dtype=self.dtype, name="in")(payload.values + t)
+
+
 class Placed(nn.Module):
     """Another embedder's states, plus cosines and sines of where the entries stand (DiT, arXiv:2212.09748, 3.2).
 

@@ -1,10 +1,11 @@
-"""Told: pieces that read what an entry is told besides its values, a class: ``Payload.told``."""
+"""Told: pieces that read what an entry is told besides its values: a class, ``Payload.told``, or its time."""
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from unified_jax.core.sequence import Payload
 from unified_jax.core.types import Array, Float, Int
+from unified_jax.nn.condition import TimeEmbed, Told
 
 
 class Classes(nn.Module):
@@ -19,6 +20,17 @@ class Classes(nn.Module):
 
     def __call__(self, payload: Payload, pos: Int[Array, "B N A"] | None = None) -> Float[Array, "B N D"]:
         return self.table[payload.told]
+
+
+class Times(nn.Module):
+    """Two affine maps of sines and cosines of each entry's time; what adaptive norms are told."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, payload: Payload, pos: Int[Array, "B N A"] | None = None) -> Float[Array, "B N D"]:
+        told = TimeEmbed(self.width, name="time")(Told(payload.time.reshape(-1)))
+        return told.reshape(*payload.time.shape, self.width)
 
 
 class ToldHead(nn.Module):
