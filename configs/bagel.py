@@ -73,7 +73,7 @@ def small(name: str, picture: int, multiplier: tuple[int, ...], width: int) -> d
     return dict(
         picture=picture,
         config=dict(max_latent_size=side, vit_max_num_patch_per_side=side, vae_config=vae),
-        llm_config=TEXT[name] | dict(num_key_value_heads=TEXT[name]["num_attention_heads"]),
+        llm_config=TEXT[name],
         vit_config=VISION[name] | dict(image_size=picture, patch_size=8),
     )
 
@@ -86,16 +86,15 @@ VARIANTS = {
 
 
 def get_config(arg=None):
-    tasks = published.READS | published.DRAWS | published.EDITS
     c = published.base(
         "configs/bagel.py",
         arg,
         published=PUBLISHED,
         variants=VARIANTS,
-        tasks=tasks,
+        tasks=published.BOTH | published.EDITS,
         drawing=dict(steps=49, shift=3.0, guidance_scale=4.0),
+        added=("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"),
     )
-    c.words.added = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
     seen = (c.picture // c.published.vit_config.patch_size + 1) ** 2
     drawn = (c.picture // (c.published.config.vae_config.downsample * 2)) ** 2
     streams = {"text": 128, "vision": 2 * seen, "image": 3 * drawn}

@@ -4,12 +4,12 @@ r"""The codecs of the small published systems, trained on the shapes world: 32 p
   ujx train --config configs/janus.py --workdir runs/janus --config.codec.folder=runs/codecs/janus/model
   smoke:  --config configs/tokenizer/systems.py:debug
 
-Also emu3, llamagen and show_o. The networks have the sizes that the tiny variant of each system has, and objective and
-optimizer are those of configs/tokenizer/shapes.py. Not measured yet. Chameleon's was published without a decoder, and
-BAGEL's makes no codes: theirs are not trained here.
+Also emu3, llamagen, show_o, mmada and var. The networks have the sizes that the tiny variant of each system has, and
+objective and optimizer are those of configs/tokenizer/shapes.py. Not measured yet. Chameleon's was published without a
+decoder, and those of JanusFlow, Show-o2 and BAGEL make no codes: theirs are not trained here.
 """
 
-from configs import common, emu3, janus, llamagen, show_o
+from configs import common, emu3, janus, llamagen, mmada, show_o, var
 from configs.tokenizer import shapes
 from configs.tokenizer.shapes import benchmarks, data, objectives, texts
 from unified_jax.models.retrained import retrained
@@ -21,6 +21,8 @@ CODECS = {
     "emu3": lambda variant: emu3.get_config(variant).published.config.vq_config,
     "llamagen": lambda variant: llamagen.get_config(variant).published.config.vq,
     "show_o": lambda variant: show_o.get_config(variant).published["magvitv2/config"],
+    "mmada": lambda variant: mmada.get_config(variant).published["magvitv2/config"],
+    "var": lambda variant: var.get_config(variant).published.config.vae,
 }
 FACTOR = 4  # pixels of a code, along a side
 

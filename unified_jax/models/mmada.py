@@ -52,6 +52,7 @@ STEMS = ("model", "magvitv2/pytorch_model")
 # Ids that LLaDA reserves and MMaDA gives a meaning, unless the tokenizer has tokens that are called so.
 RESERVED = {"<|soi|>": 126_084, "<|eoi|>": 126_085, "<|t2i|>": 126_088, "<|mmu|>": 126_089}
 HEADERS = ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")  # are added to a tokenizer that lacks them
+HIDDEN = -1  # among the codes of a picture: a mask
 LONGEST = 513  # ids of a drawing's prompt; a longer one is cut
 
 
@@ -70,12 +71,12 @@ def mmada(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: An
         embed={
             "text": words.tokens,
             "prompt": BorrowedTokens(words.tokens, 0),
-            "image": BorrowedTokens(words.tokens, first),
+            "image": BorrowedTokens(words.tokens, first, config["mask_token_id"]),
         },
         backbone=words.stack,
         heads={"text": words.head, "image": BorrowedHead(words.head, first, config["codebook_size"])},
         dtype=dtype,
-        family=_family(config, beside, words=words, vq=vq, first=first),
+        family=_family(config, beside, words=words, vq=vq),
     )
 
 
@@ -86,7 +87,7 @@ def _length(tokenizer: ChatTokenizer) -> int:
     return tokenizer.vocab + sum(tokenizer.find(name) is None for name in HEADERS)
 
 
-def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component, first: int) -> Family:
+def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component) -> Family:
     side, mask = math.isqrt(config["num_vq_tokens"]), config["mask_token_id"]
     codec, pixels, tokenizer = NetworkCodec(vq.module), side * vq.module.factor, beside.tokenizer
     named = {name: tokenizer.find(name) for name in RESERVED}
@@ -105,8 +106,7 @@ def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component, f
         null=unread,
         fills={
             "text": Unmask("text", mask, stop=tuple(sorted(ends))),
-            # Counted from the first code, the mask is a number below 0.
-            "image": Refine("image", Confident(mask - first, noise=1.0, fade=compounded, least=1)),
+            "image": Refine("image", Confident(HIDDEN, noise=1.0, fade=compounded, least=1)),
         },
         values_of=partial(on_grid, grid=(side, side)),
         published=Published(
