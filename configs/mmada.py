@@ -5,8 +5,8 @@ r"""MMaDA (arXiv:2505.15809): one LLaDA that writes and draws by uncovering mask
   smoke:  --config configs/mmada.py:debug
 
 Sizes: config.json of Gen-Verse/MMaDA-8B-Base. What is a guidance_scale of 4.5 here the release calls 3.5. Text is
-learned by the bound of LLaDA (arXiv:2502.09992, eq. 3), pictures as of Show-o, whose codes they are (section 3.1 of the
-paper). Scores: not measured yet.
+learned by the bound of LLaDA (arXiv:2502.09992, eq. 3), an answer with the end repeated up to 64 ids; pictures as of
+Show-o, whose codes they are. Scores: not measured yet.
 """
 
 from configs import published, show_o
@@ -35,6 +35,7 @@ PUBLISHED = {
         mask_token_id=126_336,
         codebook_size=8192,
         num_vq_tokens=1024,
+        answer_length=64,  # what sampling makes, unless it is told otherwise
     ),
     "magvitv2/config": dict(model_type="magvitv2"),
 }
@@ -78,7 +79,7 @@ def get_config(arg=None):
         template=TURNS,
     )
     entries = c.published.config.num_vq_tokens
-    room = dict(prompt=192, text=96, image=2 * entries)
+    room = dict(prompt=192, text=128, image=2 * entries)
     c.packing.layouts = (published.common.layout(sum(room.values()), **room),)
     return c
 

@@ -41,18 +41,9 @@ def large(depth: int, picture: int = 256, *, sides: tuple[int, ...] = SIDES, **b
     return dict(picture=picture, config=dict(vae=dict(v_patch_nums=sides), var=body))
 
 
-def small(
-    picture: int, sides: tuple[int, ...], *, multiplier: tuple[int, ...], codes: int, ch: int, **body: int
-) -> dict:
-    vae = dict(
-        vocab_size=codes,
-        z_channels=8,
-        ch=ch,
-        ch_mult=multiplier,
-        num_res_blocks=1,
-        norm_num_groups=4,
-        v_patch_nums=sides,
-    )
+def small(picture: int, sides: tuple[int, ...], *, codes: int, ch: int, ch_mult: tuple[int, ...], **body: int) -> dict:
+    ladder = dict(ch=ch, ch_mult=ch_mult, num_res_blocks=1, norm_num_groups=4)
+    vae = dict(vocab_size=codes, z_channels=8, v_patch_nums=sides, **ladder)
     return dict(picture=picture, config=dict(vae=vae, var=dict(num_classes=432, patch_nums=sides, **body)))
 
 
@@ -62,8 +53,8 @@ VARIANTS = {
     "d24": large(24),
     "d30": large(30),
     "d36": large(36, 512, sides=SIDES_512, shared_aln=True),
-    TINY: small(32, (1, 2, 4, 8), multiplier=(1, 2, 2), codes=512, ch=32, depth=4, embed_dim=192, num_heads=6),
-    DEBUG: small(24, (1, 3, 6), multiplier=(1, 1, 1), codes=32, ch=8, depth=2, embed_dim=32, num_heads=2),
+    TINY: small(32, (1, 2, 4, 8), ch_mult=(1, 2, 2), codes=512, ch=32, depth=4, embed_dim=192, num_heads=6),
+    DEBUG: small(24, (1, 3, 6), ch_mult=(1, 1, 1), codes=32, ch=8, depth=2, embed_dim=32, num_heads=2),
 }
 
 

@@ -9,7 +9,7 @@ between passes. Codes are a stretch of the vocabulary, behind the words of the t
 
 The folder (Gen-Verse/MMaDA-8B-Base on the Hub, with the tokenizer of pictures that its loader takes elsewhere):
 
-    config.json, model-*-of-*.safetensors, tokenizer.json ...       of ``MMadaModelLM``
+    config.json, model-*-of-*.safetensors, tokenizer.json ...       of ``MMadaModelLM``; answer_length is ours
     magvitv2/pytorch_model.bin      of showlab/magvitv2, or the same as safetensors; config.json there only where sizes
                                     are others
 
@@ -102,7 +102,7 @@ def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component) -
         streams=dict.fromkeys(("prompt", "text", "image"), Stream("main")),
         smallest=Layout({"main": 3}, {"prompt": 1, "text": 1, "image": 1}),
         image_size=(pixels, pixels),
-        write=_Script(tokenizer, special, mask, (side, side)).write,
+        write=_Script(tokenizer, special, mask, (side, side), config.get("answer_length", 0)).write,
         null=unread,
         fills={
             "text": Unmask("text", mask, stop=tuple(sorted(ends))),
@@ -122,12 +122,15 @@ def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component) -
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Script:
-    """How documents are written. special: ids by name. grid: of every picture."""
+    """How documents are written. special: ids by name. grid: of every picture. least: ids of a learned answer, behind
+    which the end is repeated, so that a longer text of masks is known to end early; the release's loader does so.
+    """
 
     tokenizer: ChatTokenizer
     special: Mapping[str, int]
     mask: int
     grid: tuple[int, int]
+    least: int
 
     def write(self, document: Document) -> list[Span]:
         """Raises ValueError for parts in an order that the release has no prompt for."""
@@ -157,12 +160,17 @@ class _Script:
         said, made = chat.writer(self.tokenizer)(Document(talk)), []
         if talk and talk[-1].target:
             *said, answer = said
-            made = [*answer.parts]
+            made = [*answer.parts] if is_blank(talk[-1]) else [self._ended(answer)]
         before, behind = (self.special["<|mmu|>"], self.special["<|soi|>"]), self.special["<|eoi|>"]
         given = [part for x in shown for part in (_prompt(*before), ("image", self._codes(x)), _prompt(behind))]
         given += [_prompt(*values) for span in said for _, values in span.parts]
         fill = "text" if made and is_blank(talk[-1]) else None
         return Span((*hide(given), *made), attend="full", learn="text", counted=True, fill=fill)
+
+    def _ended(self, answer: Span) -> tuple[str, np.ndarray]:
+        ((stream, said),) = answer.parts
+        spare = max(0, self.least - len(said))
+        return stream, np.pad(said, (0, spare), constant_values=self.special["eos_token"])
 
     def _masked(self, given: list) -> tuple:
         """As many masks as was given."""
