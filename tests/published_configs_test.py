@@ -1,5 +1,6 @@
 """Configs of published systems: the published sizes, and small ones that learn and do all that the system does."""
 
+import functools
 import json
 import math
 
@@ -101,10 +102,10 @@ def assert_documents_fit(experiment, model):
     (layout,), side = experiment.config.packing.layouts, experiment.config.picture
     source = experiment.module.data(ConfigDict(experiment.config) | {"picture": World().resolution})
     layout, tasks = Layout(dict(layout["lanes"]), dict(layout["streams"])), set()
-    drawn, given = (blank(np.zeros((side, side, 3), np.uint8), model, target=target) for target in (True, False))
+    picture = functools.cache(lambda target: blank(np.zeros((side, side, 3), np.uint8), model, target=target))
     for index in range(24):
         document = source[index]
-        parts = [(drawn if x.target else given) if isinstance(x, Image) else x for x in document]
+        parts = [picture(x.target) if isinstance(x, Image) else x for x in document]
         need = layout.need(model.family.write(Document(parts, document.info)), model.family.streams)
         assert all(n <= layout.size()[key] for key, n in need.items()), (need, layout)
         tasks.add(document.info["task"])
