@@ -14,7 +14,7 @@ from configs.published import DEBUG, TEXT, TINY, VISION, benchmarks, data, given
 __all__ = ["benchmarks", "data", "get_config", "given", "model", "objectives", "texts"]
 
 
-def tiled(side: int, most: int) -> list[tuple[int, int]]:
+def tiled(side: int, most: int) -> tuple[tuple[int, int], ...]:
     """All heights and widths of up to so many tiles."""
     return tuple((side * rows, side * columns) for rows in range(1, most + 1) for columns in range(1, most + 1))
 
@@ -26,16 +26,6 @@ QWEN_0_5B = dict(
     num_hidden_layers=24,
     num_attention_heads=14,
     num_key_value_heads=2,
-    tie_word_embeddings=True,
-)
-QWEN_7B = dict(
-    vocab_size=152_128,
-    hidden_size=3584,
-    intermediate_size=18_944,
-    num_hidden_layers=28,
-    num_attention_heads=28,
-    num_key_value_heads=4,
-    tie_word_embeddings=False,
 )
 PUBLISHED = dict(
     config=dict(
@@ -43,22 +33,13 @@ PUBLISHED = dict(
         image_token_index="<image>",
         image_grid_pinpoints=tiled(384, 6),
         tie_word_embeddings=False,
-        text_config=dict(
-            model_type="qwen2",
-            max_position_embeddings=32_768,
-            rms_norm_eps=1e-6,
-            rope_theta=1_000_000.0,
-            **QWEN_7B,
-        ),
+        text_config=dict(model_type="qwen2", vocab_size=152_128, **published.QWEN_7B),
         vision_config=dict(
             model_type="siglip_vision_model",
-            hidden_size=1152,
-            intermediate_size=4304,
             num_hidden_layers=26,
-            num_attention_heads=16,
             image_size=384,
-            patch_size=14,
             vision_use_head=False,
+            **published.SO400M,
         ),
     ),
     preprocessor_config=dict(

@@ -34,6 +34,19 @@ BOTH = READS | DRAWS
 HALF = (0.5, 0.5, 0.5)  # mean and deviation of pixels that networks see in [-1, 1]
 ENDS = {"eos_token_id": "<eos>"}  # generation_config.json
 
+# What several systems are built on: Qwen2 and 2.5 of 7B, and SigLIP so400m.
+QWEN_7B = dict(
+    hidden_size=3584,
+    intermediate_size=18_944,
+    num_hidden_layers=28,
+    num_attention_heads=28,
+    num_key_value_heads=4,
+    max_position_embeddings=32_768,
+    rms_norm_eps=1e-6,
+    rope_theta=1_000_000.0,
+)
+SO400M = dict(hidden_size=1152, intermediate_size=4304, num_attention_heads=16, patch_size=14)
+
 # Small language models and encoders, in the common field names; the words of 512 are the tokenizer's, the rest added.
 TEXT = {
     TINY: dict(

@@ -26,19 +26,8 @@ PUBLISHED = dict(
         model_type="qwen2_5_vl",
         image_token_id="<|image_pad|>",
         tie_word_embeddings=False,
-        text_config=dict(
-            model_type="qwen2_5_vl_text",
-            vocab_size=152_064,
-            hidden_size=3584,
-            intermediate_size=18_944,
-            num_hidden_layers=28,
-            num_attention_heads=28,
-            num_key_value_heads=4,
-            max_position_embeddings=128_000,
-            rms_norm_eps=1e-6,
-            rope_theta=1_000_000.0,
-            **rope(16, 24, 24),
-        ),
+        text_config=published.QWEN_7B
+        | dict(model_type="qwen2_5_vl_text", vocab_size=152_064, max_position_embeddings=128_000, **rope(16, 24, 24)),
         vision_config=dict(
             model_type="qwen2_5_vl",
             hidden_size=1280,

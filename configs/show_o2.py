@@ -32,13 +32,6 @@ QWEN_1_5B = dict(
     num_key_value_heads=2,
     tie_word_embeddings=True,
 )
-QWEN_7B = dict(
-    hidden_size=3584,
-    intermediate_size=18_944,
-    num_attention_heads=28,
-    num_key_value_heads=4,
-    tie_word_embeddings=False,
-)
 PUBLISHED = {
     "config": dict(
         _class_name="Showo2Qwen2_5",
@@ -50,24 +43,8 @@ PUBLISHED = {
         add_time_embeds=True,
         **grid(27),
     ),
-    "llm/config": dict(
-        model_type="qwen2",
-        num_hidden_layers=28,
-        max_position_embeddings=32_768,
-        rms_norm_eps=1e-6,
-        rope_theta=1_000_000.0,
-        **QWEN_7B,
-    ),
-    "siglip/config": dict(
-        vision_config=dict(
-            hidden_size=1152,
-            intermediate_size=4304,
-            num_hidden_layers=27,
-            num_attention_heads=16,
-            image_size=384,
-            patch_size=14,
-        )
-    ),
+    "llm/config": dict(model_type="qwen2", tie_word_embeddings=False, **published.QWEN_7B),
+    "siglip/config": dict(vision_config=dict(num_hidden_layers=27, image_size=384, **published.SO400M)),
     "vae/config": dict(
         _class_name="AutoencoderKLWan",
         base_dim=96,

@@ -133,6 +133,15 @@ def values_of(codec, pixels):
     return np.zeros((*codec.grid(*pixels.shape[:2]), *codec.shape), codec.dtype)
 
 
+def test_behind_an_answer_mmada_learns_its_end(tokenizer):
+    model = Experiment.load("configs/mmada.py:debug").model(tokenizer)
+    (learned,), (blank,) = (model.plan([Text("red?"), x]) for x in (Text("yes", target=True), Text(target=True)))
+    (_, said), (_, made) = learned.parts[-1], blank.parts[-1]
+    end = model.family.tokenizer.special_id("eos_token")
+    assert len(said) == Settings().max_tokens and set(said[-50:]) == {end} and end not in said[:3]
+    assert model.family.tokenizer.decode(said) == "yes" and len(made) == 1
+
+
 @pytest.mark.parametrize("variant", ["v1_512", "tiny"])
 def test_the_mask_of_show_o_is_its_last_word(variant):
     experiment = Experiment.load(f"configs/show_o.py:{variant}")

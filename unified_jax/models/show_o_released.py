@@ -59,13 +59,13 @@ def show_o(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: A
     phi = beside.files["phi/config.json"] | {"qk_layernorm": True, "vocab_size": config["vocab_size"]}
     words = text_side(find_decoder(Config(phi), dtype=dtype, **computation), phi, tied=False, dtype=dtype)
     vq = magvit(Config(beside.files.get("magvitv2/config.json", {})), dtype=dtype)
-    first, codes = config["llm_vocab_size"] + len(ADDED), config["codebook_size"]
+    first = config["llm_vocab_size"] + len(ADDED)
     return Model(
         lane={"text": "main", "image": "main"},
         width={"main": phi["hidden_size"]},
         embed={"text": words.tokens, "image": BorrowedTokens(words.tokens, first)},
         backbone=words.stack,
-        heads={"text": words.head, "image": BorrowedHead(words.head, first, codes)},
+        heads={"text": words.head, "image": BorrowedHead(words.head, first, config["codebook_size"])},
         dtype=dtype,
         family=_family(config, beside, words=words, vq=vq, end=phi.get("eos_token_id") or END),
     )
