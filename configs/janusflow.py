@@ -5,8 +5,8 @@ r"""JanusFlow (arXiv:2411.07975): SigLIP to read, a rectified flow of SDXL's lat
   smoke:  --config configs/janusflow.py:debug
 
 Sizes: config.json of deepseek-ai/JanusFlow-1.3B and of stabilityai/sdxl-vae; steps and guidance_scale: its
-demo/app_janusflow.py; times: section 3.2 of the paper, whose alignment of representations is not trained here. The tiny
-variant's latents are those of a codec of chance. Scores: not measured yet.
+demo/app_janusflow.py; times: section 3.2 of the paper, whose alignment of representations is not trained here. Scores:
+not measured yet.
 """
 
 from configs import published

@@ -6,8 +6,7 @@ r"""Show-o2 (arXiv:2506.15564): one latent of a picture read twice, text in turn
 
 Sizes: show-o2/configs of its repository (432 px; hq draws 512), config.json of Qwen2.5-1.5B and -7B-Instruct,
 siglip-so400m-patch14-384 and Wan2.1. steps, shift and guidance_scale: the same configs; times: its
-transport/transport.py. Given pictures are read without noise. The tiny variant's latents are those of a codec of
-chance. Scores: not measured yet.
+transport/transport.py. Given pictures are read without noise. Scores: not measured yet.
 """
 
 from configs import published

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 from unified_jax.codecs.network import NetworkCodec
 from unified_jax.core.paths import path_name
@@ -100,7 +99,10 @@ def test_documents_of_the_tiny_variant_fit_its_rows(config, tokenizer):
 def assert_documents_fit(experiment, model):
     """Of every task, whatever is on the pictures: large ones take long to draw, and here they are blank."""
     (layout,), side = experiment.config.packing.layouts, experiment.config.picture
-    source = experiment.module.data(ConfigDict(experiment.config) | {"picture": World().resolution})
+    small = experiment.config.copy_and_resolve_references()
+    with small.unlocked():
+        small.picture = World().resolution
+    source = experiment.module.data(small)
     layout, tasks = Layout(dict(layout["lanes"]), dict(layout["streams"])), set()
     picture = functools.cache(lambda target: blank(np.zeros((side, side, 3), np.uint8), model, target=target))
     for index in range(24):

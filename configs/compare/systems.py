@@ -1,6 +1,6 @@
 r"""The published systems side by side: the tiny variant of each, on the same documents, for as many minutes each.
 
-  for name in janus emu3 llamagen show_o mmada var; do
+  for name in janus emu3 llamagen show_o mmada var janusflow show_o2 bagel; do
     ujx train --config configs/tokenizer/systems.py:$name --workdir runs/codecs/$name        (their codecs, once)
   done
   ujx compare --config configs/compare/systems.py
@@ -9,9 +9,8 @@ r"""The published systems side by side: the tiny variant of each, on the same do
 
 Each does what it does: some read, two draw, some do both, BAGEL edits too, and a row of the page is empty where a
 system has no answer. What is asked comes from one source of scenes; a system that does less sees more of it. LlamaGen
-and VAR draw by number, and scenes that they were trained on. Codecs of Chameleon, JanusFlow, Show-o2 and BAGEL are of
-chance, for the reasons that configs/tokenizer/systems.py gives: what the last three draw is not to be judged. Expect:
-not measured yet.
+and VAR draw by number, and scenes that they were trained on. The codec of Chameleon is of chance, for the reason that
+configs/tokenizer/systems.py gives. Expect: not measured yet.
 """
 
 from pathlib import Path
