@@ -26,6 +26,16 @@ from unified_jax.train.experiment import Experiment
 # transformers at its published config, which tests/parity/family_sizes_test.py compares by name.
 CLASS = "reference class on the meta device"
 PARTS = "reference classes of its parts, in tests/parity/flow_sizes_test.py"
+
+
+def var(depth: int) -> int:
+    """Layers, tables (classes, the start, places, scales, codes) and head; and the VAE."""
+    width = 64 * depth
+    layer = 18 * width**2 + 15 * width + depth
+    tables = (1001 + 1 + 680 + 10 + 33) * width
+    return depth * layer + tables + 2 * width**2 + 2 * width + 4096 * (width + 1) + 108_948_355
+
+
 SIZES = [
     ("configs/llava.py:v1_5_7b", 7_063_427_072, "safetensors header, llava-hf/llava-1.5-7b-hf"),
     ("configs/llava.py:v1_5_13b", 13_351_494_656, CLASS),
@@ -38,16 +48,16 @@ SIZES = [
     ("configs/blip2.py:opt_6_7b", 7_752_738_304, CLASS),
     ("configs/blip2.py:minigpt4_7b", 7_832_679_936, CLASS),
     ("configs/fuyu.py:v1_8b", 9_408_238_592, CLASS),
-    ("configs/llava_onevision.py:ov_0_5b", 0, CLASS),
-    ("configs/llava_onevision.py:ov_7b", 0, CLASS),
+    ("configs/llava_onevision.py:ov_0_5b", 893_675_552, CLASS),
+    ("configs/llava_onevision.py:ov_7b", 8_030_807_584, CLASS),
     ("configs/qwen2_5_vl.py:v2_5_3b", 3_754_622_976, "safetensors header, Qwen/Qwen2.5-VL-3B-Instruct"),
     ("configs/qwen2_5_vl.py:v2_5_7b", 8_292_166_656, "safetensors header, Qwen/Qwen2.5-VL-7B-Instruct"),
-    ("configs/janusflow.py:v1_1b", 0, PARTS),
-    ("configs/show_o2.py:v2_1_5b", 0, PARTS),
-    ("configs/show_o2.py:v2_7b", 0, PARTS),
+    ("configs/janusflow.py:v1_1b", 2_046_367_504 + 83_653_863, PARTS),
+    ("configs/show_o2.py:v2_1_5b", 2_830_777_056 + 126_892_531, PARTS),
+    ("configs/show_o2.py:v2_7b", 8_932_118_752 + 126_892_531, PARTS),
     ("configs/mmada.py:v1_8b", 8_080_000_000 + 95_387_004, "model card, and our MAGVIT-v2"),
-    ("configs/var.py:d16", 310_000_000, "arXiv:2404.02905, table 1"),
-    ("configs/var.py:d30", 2_000_000_000, "arXiv:2404.02905, table 1"),
+    ("configs/var.py:d16", var(16), "models/var.py of its repository, and our VAE"),
+    ("configs/var.py:d30", var(30), "models/var.py of its repository, and our VAE"),
     ("configs/llamagen.py:xl", 775_000_000 + 71_883_403, "arXiv:2406.06525, table 1, and JanusVQVAE, the same codec"),
     ("configs/show_o.py:v1_512", 1_448_176_770 + 95_387_004, "PhiForCausalLM of 58498 words, and our MAGVIT-v2"),
     (
