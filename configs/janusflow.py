@@ -65,10 +65,10 @@ PUBLISHED = {
 }
 
 
-def small(name: str, picture: int, *, upsamples: int, middle: int, widths: tuple[int, ...]) -> dict:
+def small(name: str, picture: int, *, upsamples: int, middle: int, layers: int, widths: tuple[int, ...]) -> dict:
     """A patch and a square of latents stand for the same 8 x 8 pixels."""
     text, vision, patch = TEXT[name], VISION[name], 2**upsamples
-    between = dict(block_out_channels=(middle,), hidden_size=text["hidden_size"])
+    between = dict(block_out_channels=(middle,), layers_in_middle=layers, hidden_size=text["hidden_size"])
     tower = dict(
         patch_size=8,
         width=vision["hidden_size"],
@@ -98,8 +98,8 @@ def small(name: str, picture: int, *, upsamples: int, middle: int, widths: tuple
 
 VARIANTS = {
     "v1_1b": dict(picture=384),
-    TINY: small(TINY, 32, upsamples=1, middle=96, widths=(32, 64, 64)),
-    DEBUG: small(DEBUG, 24, upsamples=2, middle=16, widths=(8, 8)),
+    TINY: small(TINY, 32, upsamples=1, middle=96, layers=2, widths=(32, 64, 64)),
+    DEBUG: small(DEBUG, 24, upsamples=2, middle=16, layers=1, widths=(8, 8)),
 }
 
 

@@ -175,7 +175,9 @@ def drawn(shapes):
 
 
 def learned(experiment, model, params, *, steps: int):
-    """The losses of a batch of the config's documents before each step down its gradient, and the parameters after."""
+    """The losses of a batch of the config's documents before each step down its gradient, and the parameters after; the
+    codec is frozen, as in training.
+    """
     source, (layout,) = experiment.data(), experiment.config.packing.layouts
     spans = [model.plan(source[i], params) for i in range(4)]
     room = dict.fromkeys(model.family.streams, 0) | dict(layout["streams"])
@@ -183,10 +185,13 @@ def learned(experiment, model, params, *, steps: int):
     seq = jax.tree.map(jnp.asarray, seq)
     objectives = experiment.objectives()
 
+    frozen = {name: x for name, x in params.items() if name == "codec"}
+    params = {name: x for name, x in params.items() if name != "codec"}
+
     @jax.jit
     def step(params):
         def loss(params):
-            predict = lambda shown: model.apply({"params": params}, shown, method="predict")
+            predict = lambda shown: model.apply({"params": params | frozen}, shown, method="predict")
             return total(losses(predict, objectives, jax.random.key(1), seq), objectives)
 
         value, gradient = jax.value_and_grad(loss)(params)
@@ -197,7 +202,7 @@ def learned(experiment, model, params, *, steps: int):
     for _ in range(steps):
         value, params = step(params)
         values.append(float(value))
-    return values, params
+    return values, params | frozen
 
 
 SLOW = ("configs/llava.py", "configs/blip2.py", "configs/janus.py", "configs/bagel.py")  # they compile a tower, too
