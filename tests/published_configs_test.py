@@ -205,7 +205,9 @@ def learned(experiment, model, params, *, steps: int):
     return values, params | frozen
 
 
-SLOW = ("configs/llava.py", "configs/blip2.py", "configs/janus.py", "configs/bagel.py")  # they compile a tower, too
+SLOW = tuple(
+    f"configs/{name}.py" for name in ("llava", "blip2", "janus", "janusflow", "show_o2", "bagel")
+)  # they compile a tower
 
 
 @pytest.mark.parametrize("config", [pytest.param(x, marks=[pytest.mark.slow] * (x in SLOW)) for x in SYSTEMS])
