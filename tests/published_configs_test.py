@@ -205,9 +205,8 @@ def learned(experiment, model, params, *, steps: int):
     return values, params | frozen
 
 
-SLOW = tuple(
-    f"configs/{name}.py" for name in ("llava", "blip2", "janus", "janusflow", "show_o2", "bagel")
-)  # they compile a tower
+TOWERS = ("llava", "blip2", "janus", "janusflow", "show_o2", "bagel")  # they compile one, too
+SLOW = [f"configs/{name}.py" for name in TOWERS]
 
 
 @pytest.mark.parametrize("config", [pytest.param(x, marks=[pytest.mark.slow] * (x in SLOW)) for x in SYSTEMS])
