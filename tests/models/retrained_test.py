@@ -1,6 +1,7 @@
 """A codec trained here is a folder that its system takes: every parameter at its place."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -27,7 +28,7 @@ def test_the_system_takes_it(name, tokenizer, tmp_path):
 @pytest.mark.parametrize("name", ["janusflow", "show_o2"])
 def test_latents_are_charged_their_distance_from_the_normal_distribution(name, tokenizer):
     codec = retrained(tokenizer, CODECS[name]("debug").to_dict(), image_size=(24, 24), beta=0.5).codec
-    rng, pixels = np.random.default_rng(0), np.linspace(-1, 1, 48, dtype=np.float32).reshape(1, 4, 4, 3)
+    rng, pixels = np.random.default_rng(0), jnp.linspace(-1, 1, 48).reshape(1, 4, 4, 3)
     shapes = jax.eval_shape(codec.init, jax.random.key(0), pixels)
     params = jax.tree.map(lambda x: 0.3 * rng.normal(size=x.shape).astype(x.dtype), shapes)
     made, drawn = codec.apply(params, pixels)
