@@ -72,6 +72,9 @@ SIZES = [
         "reference classes of its parts",
     ),
 ]
+# Of every system, the variant that is traced as a pod would compute it; sizes do not depend on that.
+FIRST = {spec.partition(":")[0]: spec for spec, *_ in reversed(SIZES)}.values()
+QUICK = ["computation.remat=none", "computation.attention=reference"]
 SYSTEMS = {
     "configs/llava.py": {"caption", "question"},
     "configs/blip2.py": {"caption", "question"},
@@ -93,7 +96,7 @@ SYSTEMS = {
 
 @pytest.mark.parametrize(("spec", "count", "source"), SIZES)
 def test_the_published_variants_have_the_published_sizes(spec, count, source, tokenizer):
-    experiment = Experiment.load(spec)
+    experiment = Experiment.load(spec, [] if spec in FIRST else QUICK)
     model = experiment.model(tokenizer)
     shapes = jax.eval_shape(lambda: parameters(model, jax.random.key(0)))
     assert abs(sum(math.prod(x.shape) for x in jax.tree.leaves(shapes)) / count - 1) < 1e-3
