@@ -32,27 +32,17 @@ PUBLISHED = dict(
     llm_config=dict(
         model_type="qwen2",
         vocab_size=152_064,
-        hidden_size=3584,
-        intermediate_size=18_944,
-        num_hidden_layers=28,
-        num_attention_heads=28,
-        num_key_value_heads=4,
         hidden_act="silu",
-        max_position_embeddings=32_768,
-        rms_norm_eps=1e-6,
-        rope_theta=1_000_000.0,
         tie_word_embeddings=False,
+        **published.QWEN_7B,
     ),
     vit_config=dict(
         model_type="siglip_vision_model",
-        hidden_size=1152,
-        intermediate_size=4304,
         num_hidden_layers=27,
-        num_attention_heads=16,
         image_size=980,
-        patch_size=14,
         hidden_act="gelu_pytorch_tanh",
         layer_norm_eps=1e-6,
+        **published.SO400M,
     ),
 )
 
@@ -74,7 +64,7 @@ def small(name: str, picture: int, multiplier: tuple[int, ...], width: int) -> d
     return dict(
         picture=picture,
         config=dict(max_latent_size=side, vit_max_num_patch_per_side=side, vae_config=vae),
-        llm_config=TEXT[name] | dict(num_key_value_heads=TEXT[name]["num_attention_heads"]),
+        llm_config=TEXT[name],
         vit_config=VISION[name] | dict(image_size=picture, patch_size=8),
     )
 
@@ -94,16 +84,15 @@ def rooms(c) -> dict[str, int]:
 
 
 def get_config(arg=None):
-    tasks = published.READS | published.DRAWS | published.EDITS
     c = published.base(
         "configs/bagel.py",
         arg,
         published=PUBLISHED,
         variants=VARIANTS,
-        tasks=tasks,
+        tasks=published.BOTH | published.EDITS,
         drawing=dict(steps=49, shift=3.0, guidance_scale=4.0),
+        added=ADDED,
     )
-    c.words.added = ADDED
     streams = rooms(c)
     lanes = {"main": streams["text"] + streams["vision"], "picture": streams["image"]}
     c.packing.layouts = (ConfigDict({"lanes": lanes, "streams": streams}),)

@@ -9,8 +9,7 @@ place. Scores: not measured yet.
 """
 
 from configs import published
-from configs.published import DEBUG, TINY, VISION, benchmarks, data, given, model, texts
-from unified_jax.objectives.next_token import NextToken
+from configs.published import DEBUG, TINY, VISION, benchmarks, data, given, model, objectives, texts
 
 __all__ = ["benchmarks", "data", "get_config", "given", "model", "objectives", "texts"]
 
@@ -45,7 +44,7 @@ PUBLISHED = dict(
             encoder_hidden_size=1408,
         ),
     ),
-    preprocessor_config=dict(image_processor_type="BlipImageProcessor", size={"height": 224, "width": 224}),
+    preprocessor_config=dict(image_processor_type="BlipImageProcessor", size=published.sides(224)),
     generation_config=published.ENDS,
 )
 OPT_6_7B = dict(hidden_size=4096, ffn_dim=16_384, word_embed_proj_dim=4096)
@@ -81,7 +80,7 @@ def small(name: str, picture: int, queries: int) -> dict:
         vision_config=vision | dict(image_size=picture, patch_size=8),
         qformer_config=reads,
     )
-    return dict(picture=picture, config=config, preprocessor_config=dict(size={"height": picture, "width": picture}))
+    return dict(picture=picture, config=config, preprocessor_config=dict(size=published.sides(picture)))
 
 
 VARIANTS = {
@@ -97,7 +96,3 @@ def get_config(arg=None):
     c = published.base("configs/blip2.py", arg, published=PUBLISHED, variants=VARIANTS, tasks=published.READS)
     c.packing.layouts = (published.layout(128, vision=c.published.config.num_query_tokens),)
     return c
-
-
-def objectives(c):
-    return (NextToken("text"),)

@@ -9,10 +9,8 @@ config.json is transformers' defaults. guidance_scale: the model card. Scores: n
 """
 
 from configs import published
-from configs.published import DEBUG, HALF, TEXT, TINY, benchmarks, data, given, texts
+from configs.published import DEBUG, HALF, TEXT, TINY, benchmarks, data, given, objectives, texts
 from unified_jax.models.emu3 import CODE, END_OF_ROW
-from unified_jax.models.reworded import reworded
-from unified_jax.objectives.next_token import NextToken
 
 __all__ = ["benchmarks", "data", "get_config", "given", "model", "objectives", "texts"]
 
@@ -54,7 +52,7 @@ PUBLISHED = dict(
 
 
 def small(name: str, picture: int, multiplier: tuple[int, ...], codes: int) -> dict:
-    text = TEXT[name] | dict(vocab_size=520 + codes, num_key_value_heads=TEXT[name]["num_attention_heads"])
+    text = TEXT[name] | dict(vocab_size=520 + codes)
     vq = dict(
         codebook_size=codes,
         base_channels=32,
@@ -83,7 +81,7 @@ TASKS = {"chat": published.READS, "gen": published.DRAWS}
 
 
 def get_config(arg=None):
-    tasks = TASKS.get(arg, published.READS | published.DRAWS)
+    tasks = TASKS.get(arg, published.BOTH)
     c = published.base(
         "configs/emu3.py",
         arg,
@@ -91,8 +89,8 @@ def get_config(arg=None):
         variants=VARIANTS,
         tasks=tasks,
         drawing=dict(guidance_scale=3.0, image_temperature=1.0, top_k=2048),
+        special={"eof_token": "<eof>", "image_wrapper_token": "<image size>"},
     )
-    c.words.special = {"eof_token": "<eof>", "image_wrapper_token": "<image size>"}
     side = c.picture // c.published.preprocessor_config.spatial_factor
     c.packing.layouts = (published.layout(160 + 2 * side * (side + 1)),)
     return c
@@ -100,9 +98,4 @@ def get_config(arg=None):
 
 def model(c, tokenizer):
     codes = map(CODE.format, range(c.published.config.vq_config.codebook_size))
-    mapped = ("<image>", END_OF_ROW, *codes)
-    return reworded(tokenizer, published.files(c), mapped=mapped, **published.words(c), **c.computation.to_dict())
-
-
-def objectives(c):
-    return (NextToken("text"),)
+    return published.model(c, tokenizer, mapped=("<image>", END_OF_ROW, *codes))

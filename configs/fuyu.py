@@ -8,9 +8,8 @@ Sizes: config.json of adept/fuyu-8b. Scores: not measured yet.
 """
 
 from configs import published
-from configs.published import DEBUG, HALF, TEXT, TINY, benchmarks, data, given, model, texts
+from configs.published import DEBUG, HALF, TEXT, TINY, benchmarks, data, given, model, objectives, texts
 from unified_jax.models.fuyu import ANSWER, BEGIN, NEWLINE
-from unified_jax.objectives.next_token import NextToken
 
 __all__ = ["benchmarks", "data", "get_config", "given", "model", "objectives", "texts"]
 
@@ -30,7 +29,7 @@ PUBLISHED = dict(
     preprocessor_config=dict(
         image_processor_type="FuyuImageProcessor",
         size={"height": 1080, "width": 1920},
-        patch_size={"height": 30, "width": 30},
+        patch_size=published.sides(30),
         image_mean=HALF,
         image_std=HALF,
     ),
@@ -39,7 +38,7 @@ PUBLISHED = dict(
 
 
 def small(name: str, picture: int) -> dict:
-    seen = dict(size={"height": picture, "width": picture}, patch_size={"height": 8, "width": 8})
+    seen = dict(size=published.sides(picture), patch_size=published.sides(8))
     return dict(picture=picture, config=dict(patch_size=8, text_config=TEXT[name]), preprocessor_config=seen)
 
 
@@ -47,12 +46,10 @@ VARIANTS = {"v1_8b": dict(picture=300), TINY: small(TINY, 32), DEBUG: small(DEBU
 
 
 def get_config(arg=None):
-    c = published.base("configs/fuyu.py", arg, published=PUBLISHED, variants=VARIANTS, tasks=published.READS)
-    c.words.added = (NEWLINE, BEGIN, ANSWER)
+    added = (NEWLINE, BEGIN, ANSWER)
+    c = published.base(
+        "configs/fuyu.py", arg, published=PUBLISHED, variants=VARIANTS, tasks=published.READS, added=added
+    )
     side = c.picture // c.published.config.patch_size
     c.packing.layouts = (published.layout(128 + 2 * side, vision=side**2),)
     return c
-
-
-def objectives(c):
-    return (NextToken("text"),)

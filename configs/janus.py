@@ -46,7 +46,7 @@ PUBLISHED = dict(
     ),
     preprocessor_config=dict(
         image_processor_type="JanusImageProcessor",
-        size={"height": 384, "width": 384},
+        size=published.sides(384),
         image_mean=HALF,
         image_std=HALF,
     ),
@@ -72,7 +72,7 @@ def small(name: str, picture: int, multiplier: tuple[int, ...], **codes: int) ->
     return dict(
         picture=picture,
         config=config(TEXT[name], vision=vision, codes=codes),
-        preprocessor_config=dict(size={"height": picture, "width": picture}),
+        preprocessor_config=dict(size=published.sides(picture)),
     )
 
 
@@ -86,16 +86,16 @@ VARIANTS = {
 
 
 def get_config(arg=None):
-    tasks = published.READS | published.DRAWS
     c = published.base(
         "configs/janus.py",
         arg,
         published=PUBLISHED,
         variants=VARIANTS,
-        tasks=tasks,
+        tasks=published.BOTH,
         drawing=dict(guidance_scale=5.0, image_temperature=1.0),
+        added=("<image>",),
+        template=published.TURNS,
     )
-    c.words.update(added=("<image>",), template=published.TURNS)
     entries = (c.picture // c.published.config.vision_config.patch_size) ** 2
     c.packing.layouts = (published.layout(160, vision=entries, image=entries),)
     return c

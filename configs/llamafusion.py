@@ -10,7 +10,7 @@ nothing but the codec. Optimizer and weight of the diffusion: as in configs/tran
 """
 
 from configs import published, transfusion
-from configs.published import DEBUG, TEXT, TINY, benchmarks, data, model, texts
+from configs.published import DEBUG, TINY, benchmarks, data, model, texts
 from configs.transfusion import UNET, VAE, objectives
 from unified_jax.models import mixture
 from unified_jax.models.pretrained import from_pretrained
@@ -36,9 +36,7 @@ PUBLISHED = dict(
 
 
 def small(name: str, picture: int) -> dict:
-    variant = transfusion.small(name, picture)
-    text = TEXT[name] | dict(num_key_value_heads=TEXT[name]["num_attention_heads"])
-    return variant | dict(config=variant["config"] | dict(text_config=text))
+    return transfusion.small(name, picture)
 
 
 VARIANTS = {

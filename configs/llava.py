@@ -8,14 +8,9 @@ Sizes: config.json and preprocessor_config.json of llava-hf/llava-1.5-7b-hf and 
 """
 
 from configs import published
-from configs.published import DEBUG, TEXT, TINY, VISION, benchmarks, data, given, model, texts
-from unified_jax.objectives.next_token import NextToken
+from configs.published import DEBUG, TEXT, TINY, VISION, benchmarks, data, given, model, objectives, texts
 
 __all__ = ["benchmarks", "data", "get_config", "given", "model", "objectives", "texts"]
-
-
-def square(side: int) -> dict:
-    return dict(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
 
 
 PUBLISHED = dict(
@@ -44,7 +39,7 @@ PUBLISHED = dict(
             projection_dim=768,
         ),
     ),
-    preprocessor_config=dict(image_processor_type="CLIPImageProcessor", **square(336)),
+    preprocessor_config=dict(image_processor_type="CLIPImageProcessor", **published.cropped(336)),
     generation_config=published.ENDS,
 )
 VICUNA_13B = dict(hidden_size=5120, intermediate_size=13824, num_hidden_layers=40, num_attention_heads=40)
@@ -53,7 +48,7 @@ VICUNA_13B = dict(hidden_size=5120, intermediate_size=13824, num_hidden_layers=4
 def small(name: str, picture: int) -> dict:
     vision = VISION[name] | dict(image_size=picture, patch_size=8)
     config = dict(text_config=TEXT[name], vision_config=vision)
-    return dict(picture=picture, config=config, preprocessor_config=square(picture))
+    return dict(picture=picture, config=config, preprocessor_config=published.cropped(picture))
 
 
 VARIANTS = {
@@ -65,11 +60,7 @@ VARIANTS = {
 
 
 def get_config(arg=None):
-    c = published.base("configs/llava.py", arg, published=PUBLISHED, variants=VARIANTS, tasks=published.READS)
-    c.words.update(added=("<image>",), template=published.TURNS)
+    words = dict(added=("<image>",), template=published.TURNS)
+    c = published.base("configs/llava.py", arg, published=PUBLISHED, variants=VARIANTS, tasks=published.READS, **words)
     c.packing.layouts = (published.layout(160, vision=(c.picture // c.published.config.vision_config.patch_size) ** 2),)
     return c
-
-
-def objectives(c):
-    return (NextToken("text"),)

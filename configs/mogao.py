@@ -26,10 +26,10 @@ def get_config(arg=None):
         arg,
         published=PUBLISHED,
         variants=VARIANTS,
-        tasks=published.READS | published.DRAWS | published.EDITS,
+        tasks=published.BOTH | published.EDITS,
         drawing=dict(steps=49, shift=3.0, guidance_scale=4.0),
+        added=bagel.ADDED,
     )
-    c.words.added = bagel.ADDED
     streams = bagel.rooms(c)
     lanes = {"main": streams["text"], "picture": streams["vision"] + streams["image"]}
     c.packing.layouts = (ConfigDict({"lanes": lanes, "streams": streams}),)

@@ -24,18 +24,47 @@ from unified_jax.data.sources.shapes import Shapes, World
 from unified_jax.evals import shapes as shapes_evals
 from unified_jax.models.pretrained import from_pretrained
 from unified_jax.models.reworded import reworded
+from unified_jax.objectives.next_token import NextToken
 
 TINY, DEBUG = "tiny", "debug"
 READS = {"caption/1": 1.0, "question/1": 2.0}
 DRAWS = {"draw/1": 2.0}
 EDITS = {"edit/1": 1.0, "edit/2": 1.0}
+BOTH = READS | DRAWS
 HALF = (0.5, 0.5, 0.5)  # mean and deviation of pixels that networks see in [-1, 1]
 ENDS = {"eos_token_id": "<eos>"}  # generation_config.json
 
+# What several systems are built on: Qwen2 and 2.5 of 7B, and SigLIP so400m.
+QWEN_7B = dict(
+    hidden_size=3584,
+    intermediate_size=18_944,
+    num_hidden_layers=28,
+    num_attention_heads=28,
+    num_key_value_heads=4,
+    max_position_embeddings=32_768,
+    rms_norm_eps=1e-6,
+    rope_theta=1_000_000.0,
+)
+SO400M = dict(hidden_size=1152, intermediate_size=4304, num_attention_heads=16, patch_size=14)
+
 # Small language models and encoders, in the common field names; the words of 512 are the tokenizer's, the rest added.
 TEXT = {
-    TINY: dict(vocab_size=520, hidden_size=192, intermediate_size=576, num_hidden_layers=4, num_attention_heads=6),
-    DEBUG: dict(vocab_size=520, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2),
+    TINY: dict(
+        vocab_size=520,
+        hidden_size=192,
+        intermediate_size=576,
+        num_hidden_layers=4,
+        num_attention_heads=6,
+        num_key_value_heads=6,
+    ),
+    DEBUG: dict(
+        vocab_size=520,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+    ),
 }
 VISION = {
     TINY: dict(hidden_size=128, intermediate_size=384, num_hidden_layers=3, num_attention_heads=4),
@@ -58,11 +87,12 @@ def base(
     variants: Mapping[str, Any],
     tasks: Mapping[str, float],
     drawing: Mapping[str, Any] = MappingProxyType({}),
+    **words: Any,
 ) -> ConfigDict:
     """Of a config file and the variant it was asked for, ``tiny`` where for none.
 
     published: files by name. variants: by name, what differs in them, and ``picture``. drawing: the settings that the
-    system is published with. Raises ValueError for an unknown variant.
+    system is published with. words: fields of ``c.words``. Raises ValueError for an unknown variant.
     """
     name = arg or TINY
     if name not in variants:
@@ -73,7 +103,7 @@ def base(
     c.picture, c.tasks = changed.pop("picture"), dict(tasks)
     c.published = ConfigDict(published)
     c.published.update(changed)
-    c.words = dict(special={}, added=(), template="")
+    c.words = dict(special={}, added=(), template="") | words
     c.computation = dict(dtype="float32", attention="reference", remat="none", unroll=1)
     c.codec = dict(folder="")
     c.drawing = dict(drawing)
@@ -91,6 +121,16 @@ def base(
         c.steps, c.packing.rows = 20_000, 128
     c.optimizer.freeze = "codec/.*"
     return c
+
+
+def sides(side: int) -> dict[str, int]:
+    """Of a square."""
+    return {"height": side, "width": side}
+
+
+def cropped(side: int) -> dict[str, dict[str, int]]:
+    """How CLIP's processor makes such a square."""
+    return {"size": {"shortest_edge": side}, "crop_size": sides(side)}
 
 
 def layout(text: int, **pictures: int) -> ConfigDict:
@@ -113,13 +153,15 @@ def files(c):
     return {f"{name}.json": fields for name, fields in c.published.to_dict().items()}
 
 
-def words(c):
-    """The arguments of ``reworded`` about tokens."""
-    return c.words.to_dict() | {"template": c.words.template or None}
+def model(c, tokenizer, *, mapped=()):
+    """mapped: as of ``reworded``."""
+    words = c.words.to_dict() | {"template": c.words.template or None}
+    return reworded(tokenizer, files(c), mapped=mapped, **words, **c.computation.to_dict())
 
 
-def model(c, tokenizer):
-    return reworded(tokenizer, files(c), **words(c), **c.computation.to_dict())
+def objectives(c):
+    """Of systems that write ids one after another, and draw none but those."""
+    return (NextToken("text"),)
 
 
 def given(c, model):

@@ -69,13 +69,12 @@ VARIANTS = {
 
 
 def get_config(arg=None):
-    tasks = published.READS | published.DRAWS
     c = published.base(
         "configs/show_o.py",
         arg,
         published=PUBLISHED,
         variants=VARIANTS,
-        tasks=tasks,
+        tasks=published.BOTH,
         drawing=dict(steps=50, guidance_scale=6.0),
     )
     c.packing.layouts = (published.layout(128, image=c.published.config.num_vq_tokens),)

@@ -81,7 +81,7 @@ VARIANTS = {
 def fused(path: str, arg: str | None, *, files: dict, variants: dict, lane: str) -> ConfigDict:
     """lane: of pictures."""
     drawing = dict(steps=250, guidance_scale=3.0)
-    tasks = published.READS | published.DRAWS | published.EDITS
+    tasks = published.BOTH | published.EDITS
     c = published.base(path, arg, published=files, variants=variants, tasks=tasks, drawing=drawing)
     c.diffusion_weight, c.early = 5.0, 0.2  # of the pictures, those that words follow
     factor = 8 if "vae_config" in c.published.config else 1

@@ -10,16 +10,10 @@ codes are of chance. Scores: not measured yet.
 """
 
 from configs import published
-from configs.published import DEBUG, TEXT, TINY, benchmarks, data, given, texts
+from configs.published import DEBUG, TEXT, TINY, benchmarks, data, given, objectives, texts
 from unified_jax.models.chameleon_released import word
-from unified_jax.models.reworded import reworded
-from unified_jax.objectives.next_token import NextToken
 
 __all__ = ["benchmarks", "data", "get_config", "given", "model", "objectives", "texts"]
-
-
-def square(side: int) -> dict:
-    return dict(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
 
 
 PUBLISHED = dict(
@@ -47,7 +41,7 @@ PUBLISHED = dict(
             resolution=512,
         ),
     ),
-    preprocessor_config=dict(image_processor_type="ChameleonImageProcessor", **square(512)),
+    preprocessor_config=dict(image_processor_type="ChameleonImageProcessor", **published.cropped(512)),
     generation_config=published.ENDS,
 )
 LARGE = dict(
@@ -70,8 +64,8 @@ def small(name: str, picture: int, multiplier: tuple[int, ...], codes: int) -> d
         num_res_blocks=1,
         resolution=picture,
     )
-    text = TEXT[name] | dict(vocab_size=520 + codes, num_key_value_heads=TEXT[name]["num_attention_heads"])
-    return dict(picture=picture, config=text | dict(vq_config=vq), preprocessor_config=square(picture))
+    text = TEXT[name] | dict(vocab_size=520 + codes)
+    return dict(picture=picture, config=text | dict(vq_config=vq), preprocessor_config=published.cropped(picture))
 
 
 VARIANTS = {
@@ -92,8 +86,4 @@ def get_config(arg=None):
 
 def model(c, tokenizer):
     mapped = ("<image>", *map(word, range(c.published.config.vq_config.num_embeddings)))
-    return reworded(tokenizer, published.files(c), mapped=mapped, **published.words(c), **c.computation.to_dict())
-
-
-def objectives(c):
-    return (NextToken("text"),)
+    return published.model(c, tokenizer, mapped=mapped)

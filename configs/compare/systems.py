@@ -1,22 +1,39 @@
 r"""The published systems side by side: the tiny variant of each, on the same documents, for as many minutes each.
 
-  for name in janus emu3 llamagen show_o; do
+  for name in janus emu3 llamagen show_o mmada var janusflow show_o2 bagel; do
     ujx train --config configs/tokenizer/systems.py:$name --workdir runs/codecs/$name        (their codecs, once)
   done
   ujx compare --config configs/compare/systems.py
   smoke, about two minutes, with codecs of chance:  --config configs/compare/systems.py:debug
   one system by itself:  ujx train --config configs/compare/systems.py:janus --workdir runs/janus
 
-Each does what it does: some read, one draws, some do both, and the last four of the list edit too; a row of the page is
+Each does what it does: some read, two draw, some do both, and those at the list's end edit too; a row of the page is
 empty where a system has no answer. What is asked comes from one source of scenes; a system that does less sees more of
-it. LlamaGen draws by number, and scenes that it was trained on. Codecs of Chameleon, BAGEL and Mogao are of chance, for
-the reasons that configs/tokenizer/systems.py gives: what BAGEL and Mogao draw is not to be judged. Expect: not measured
-yet.
+it. LlamaGen and VAR draw by number, and scenes that they were trained on. The codec of Chameleon is of chance, for the
+reason that configs/tokenizer/systems.py gives. Expect: not measured yet.
 """
 
 from pathlib import Path
 
-from configs import bagel, blip2, emu3, fuyu, janus, llamafusion, llamagen, llava, mogao, show_o, transfusion
+from configs import (
+    bagel,
+    blip2,
+    emu3,
+    fuyu,
+    janus,
+    janusflow,
+    llamafusion,
+    llamagen,
+    llava,
+    llava_onevision,
+    mmada,
+    mogao,
+    qwen2_5_vl,
+    show_o,
+    show_o2,
+    transfusion,
+    var,
+)
 from configs.chameleon import released
 from configs.published import DEBUG, TINY
 from configs.tokenizer.systems import CODECS
@@ -24,12 +41,18 @@ from configs.tokenizer.systems import CODECS
 SYSTEMS = {
     "fuyu": (fuyu, "Fuyu"),
     "llava": (llava, "LLaVA 1.5"),
+    "llava_onevision": (llava_onevision, "LLaVA-OneVision"),
+    "qwen2_5_vl": (qwen2_5_vl, "Qwen2.5-VL"),
     "blip2": (blip2, "BLIP-2"),
     "chameleon": (released, "Chameleon as released"),
     "janus": (janus, "Janus-Pro"),
     "emu3": (emu3, "Emu3"),
+    "janusflow": (janusflow, "JanusFlow"),
     "llamagen": (llamagen, "LlamaGen"),
+    "var": (var, "VAR"),
     "show_o": (show_o, "Show-o"),
+    "mmada": (mmada, "MMaDA"),
+    "show_o2": (show_o2, "Show-o2"),
     "bagel": (bagel, "BAGEL"),
     "mogao": (mogao, "Mogao"),
     "transfusion": (transfusion, "Transfusion"),

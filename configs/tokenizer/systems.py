@@ -1,15 +1,15 @@
-r"""The codecs of the small published systems, trained on the shapes world: 32 px pictures as codes of 512.
+r"""The codecs of the small published systems, trained on the shapes world: 32 px pictures as codes of 512, or latents.
 
   ujx train --config configs/tokenizer/systems.py:janus --workdir runs/codecs/janus
   ujx train --config configs/janus.py --workdir runs/janus --config.codec.folder=runs/codecs/janus/model
   smoke:  --config configs/tokenizer/systems.py:debug
 
-Also emu3, llamagen and show_o. The networks have the sizes that the tiny variant of each system has, and objective and
-optimizer are those of configs/tokenizer/shapes.py. Not measured yet. Chameleon's was published without a decoder, and
-BAGEL's makes no codes: theirs are not trained here.
+Also emu3, llamagen, show_o, mmada and var; janusflow, show_o2, bagel and mogao, whose codecs make latents. The networks have
+the sizes that the tiny variant of each system has, and objective and optimizer are those of
+configs/tokenizer/shapes.py. Not measured yet. Chameleon's was published without a decoder: it is not trained here.
 """
 
-from configs import common, emu3, janus, llamagen, show_o
+from configs import bagel, common, emu3, janus, janusflow, llamagen, mmada, mogao, show_o, show_o2, var
 from configs.tokenizer import shapes
 from configs.tokenizer.shapes import benchmarks, data, objectives, texts
 from unified_jax.models.retrained import retrained
@@ -21,6 +21,12 @@ CODECS = {
     "emu3": lambda variant: emu3.get_config(variant).published.config.vq_config,
     "llamagen": lambda variant: llamagen.get_config(variant).published.config.vq,
     "show_o": lambda variant: show_o.get_config(variant).published["magvitv2/config"],
+    "mmada": lambda variant: mmada.get_config(variant).published["magvitv2/config"],
+    "var": lambda variant: var.get_config(variant).published.config.vae,
+    "janusflow": lambda variant: janusflow.get_config(variant).published["vae/config"],
+    "show_o2": lambda variant: show_o2.get_config(variant).published["vae/config"],
+    "bagel": lambda variant: bagel.get_config(variant).published.config.vae_config,
+    "mogao": lambda variant: mogao.get_config(variant).published.config.vae_config,
 }
 FACTOR = 4  # pixels of a code, along a side
 

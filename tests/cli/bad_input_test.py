@@ -141,6 +141,7 @@ def test_an_empty_prompt_and_impossible_settings(capsys, run):
     sample = ("sample", "--workdir", str(run), "--prompt")
     assert "empty text" in refused(capsys, *sample, "  ")
     assert "steps must be 1 or more" in refused(capsys, *sample, "red", "--steps", "0")
+    assert "block must be 1 or more" in refused(capsys, *sample, "red", "--block", "0")
     assert "--count must be 1 or more" in refused(capsys, *sample, "red", "--count", "0")
 
 
@@ -152,10 +153,11 @@ def test_an_unknown_benchmark(capsys, run):
 def test_a_prompt_of_characters_never_seen_is_drawn_and_a_picture_described(capsys, tmp_path, run):
     out = tmp_path / "out"
     prompt = "ein rötes 日本 <boi> \U0001f600"
-    argv = ["sample", "--workdir", str(run), "--prompt", prompt, "--out", str(out), "--steps", "2"]
+    argv = ["sample", "--workdir", str(run), "--prompt", prompt, "--out", str(out), "--steps", "2", "--block", "16"]
     assert main([*argv, "--count", "2"]) == 0
     assert Pillow.open(out / "sample_000_0.png").size == (36, 36)
-    assert len(json.loads((out / "sample.json").read_text())["samples"]) == 2
+    records = json.loads((out / "sample.json").read_text())["samples"]
+    assert len(records) == 2 and records[0]["block"] == 16
     described = ["sample", "--workdir", str(run), "--image", str(out / "sample_000_0.png"), "--out", str(out)]
     assert main([*described, "--max_tokens", "3"]) == 0
 

@@ -22,7 +22,7 @@ from unified_jax.evals.samples import write_document
 from unified_jax.sampling.generate import generate_batch
 from unified_jax.train.metrics import write_json
 
-SETTINGS = ("steps", "guidance_scale", "temperature", "top_k", "top_p", "max_tokens", "max_images")
+SETTINGS = ("steps", "guidance_scale", "temperature", "top_k", "top_p", "max_tokens", "max_images", "block")
 WANTS = {"text": Text(target=True), "image": Image(target=True), "answer": Answer()}
 
 
@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--top_p", type=float, help="text is chosen among the most probable ids that make up this share"
     )
     parser.add_argument("--max_tokens", type=int, default=64)
+    parser.add_argument("--block", type=int, default=128, help="ids open at a time, of a text that is uncovered")
     parser.add_argument("--max_images", type=int, default=4, help="most pictures of an answer")
 
 

@@ -43,9 +43,13 @@ class KlPicture(nn.Module):
         whole_grid(*pixels.shape[1:3], self.factor)
         return Posterior.of(self.to_moments(self.encoder(pixels)))
 
+    def posterior(self, pixels: Float[Array, "B H W 3"]) -> Posterior:
+        """``encode``."""
+        return self.encode(pixels)
+
     def latents(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
         """The most probable latents of pictures; drawn ones where there is a key "sample"."""
-        return latents_of(self, self.encode(pixels))
+        return latents_of(self, self.posterior(pixels))
 
     def draw(self, latents: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
         """``decode``."""

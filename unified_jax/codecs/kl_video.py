@@ -46,9 +46,13 @@ class KlVideo(nn.Module):
         """Pixels in [-1, 1] -> what the most probable latents decode to."""
         return self.decode(self.encode(pixels).mode())
 
+    def posterior(self, pixels: Float[Array, "B H W 3"]) -> Posterior:
+        """Of the latents [B h w C] of pictures, each a video of one frame."""
+        return jax.tree.map(lambda x: x[:, 0], self.encode(pixels[:, None]))
+
     def latents(self, pixels: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
-        """Latents of pictures, each a video of one frame: the most probable, or drawn where there is a key "sample"."""
-        return latents_of(self, self.encode(pixels[:, None]))[:, 0]
+        """The most probable latents of pictures; drawn ones where there is a key "sample"."""
+        return latents_of(self, self.posterior(pixels))
 
     def draw(self, latents: Float[Array, "B h w C"]) -> Float[Array, "B H W 3"]:
         """The pictures of latents."""

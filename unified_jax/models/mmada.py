@@ -9,7 +9,7 @@ between passes. Codes are a stretch of the vocabulary, behind the words of the t
 
 The folder (Gen-Verse/MMaDA-8B-Base on the Hub, with the tokenizer of pictures that its loader takes elsewhere):
 
-    config.json, model-*-of-*.safetensors, tokenizer.json ...       of ``MMadaModelLM``
+    config.json, model-*-of-*.safetensors, tokenizer.json ...       of ``MMadaModelLM``; answer_length is ours
     magvitv2/pytorch_model.bin      of showlab/magvitv2, or the same as safetensors; config.json there only where sizes
                                     are others
 
@@ -18,40 +18,33 @@ many steps as max_tokens or half of them, and block a quarter to all of those.
 """
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from unified_jax.codecs.network import NetworkCodec
 from unified_jax.core.types import DTypeLike
 from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.document import Document, Image, Part, Text, is_blank
-from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
 from unified_jax.interop.pairs import under
-from unified_jax.interop.rules import Rule
 from unified_jax.models import lm
 from unified_jax.models.codecs.magvit import magvit
 from unified_jax.models.decoders import chat
 from unified_jax.models.decoders.causal_lm import TextSide, text_side
 from unified_jax.models.decoders.llada import as_llama, llada
 from unified_jax.models.family import UNREAD, Family, unread
+from unified_jax.models.masked_codes import codes, drawn, family_of_codes
 from unified_jax.models.model import Model
-from unified_jax.models.pictured import on_grid
-from unified_jax.models.published import Beside, Component, Config, Published
-from unified_jax.models.reader import Reader, square
+from unified_jax.models.published import Beside, Component, Config
 from unified_jax.nn.borrowed import BorrowedHead, BorrowedTokens
-from unified_jax.sampling.confidence import Confident, compounded
-from unified_jax.sampling.fill import Refine, Unmask
+from unified_jax.sampling.fill import Unmask
 
-STEMS = ("model", "magvitv2/pytorch_model")
 # Ids that LLaDA reserves and MMaDA gives a meaning, unless the tokenizer has tokens that are called so.
 RESERVED = {"<|soi|>": 126_084, "<|eoi|>": 126_085, "<|t2i|>": 126_088, "<|mmu|>": 126_089}
 HEADERS = ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")  # are added to a tokenizer that lacks them
+HIDDEN = -1  # among the codes of a picture: a mask
 LONGEST = 513  # ids of a drawing's prompt; a longer one is cut
 
 
@@ -70,12 +63,12 @@ def mmada(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: An
         embed={
             "text": words.tokens,
             "prompt": BorrowedTokens(words.tokens, 0),
-            "image": BorrowedTokens(words.tokens, first),
+            "image": BorrowedTokens(words.tokens, first, config["mask_token_id"]),
         },
         backbone=words.stack,
         heads={"text": words.head, "image": BorrowedHead(words.head, first, config["codebook_size"])},
         dtype=dtype,
-        family=_family(config, beside, words=words, vq=vq, first=first),
+        family=_family(config, beside, words=words, vq=vq),
     )
 
 
@@ -86,48 +79,36 @@ def _length(tokenizer: ChatTokenizer) -> int:
     return tokenizer.vocab + sum(tokenizer.find(name) is None for name in HEADERS)
 
 
-def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component, first: int) -> Family:
-    side, mask = math.isqrt(config["num_vq_tokens"]), config["mask_token_id"]
-    codec, pixels, tokenizer = NetworkCodec(vq.module), side * vq.module.factor, beside.tokenizer
+def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component) -> Family:
+    tokenizer, mask = beside.tokenizer, config["mask_token_id"]
     named = {name: tokenizer.find(name) for name in RESERVED}
     special = RESERVED | {name: id for name, id in named.items() if id is not None}
     special |= {name: tokenizer.special_id(name) for name in ("bos_token", "eos_token")}
     ends = {*tokenizer.stop, special["eos_token"], tokenizer.find("<|eot_id|>")} - {None}
-    return Family(
-        name=config["model_type"],
-        arguments={},
-        tokenizer=tokenizer,
-        codec=codec,
-        streams=dict.fromkeys(("prompt", "text", "image"), Stream("main")),
-        smallest=Layout({"main": 3}, {"prompt": 1, "text": 1, "image": 1}),
-        image_size=(pixels, pixels),
-        write=_Script(tokenizer, special, mask, (side, side)).write,
+    return family_of_codes(
+        config,
+        beside,
+        vq=vq,
+        stem="model",
+        rules=under("model.", words.rules),
+        write=lambda grid: _Script(tokenizer, special, mask, grid, config.get("answer_length", 0)).write,
         null=unread,
-        fills={
-            "text": Unmask("text", mask, stop=tuple(sorted(ends))),
-            # Counted from the first code, the mask is a number below 0.
-            "image": Refine("image", Confident(mask - first, noise=1.0, fade=compounded, least=1)),
-        },
-        values_of=partial(on_grid, grid=(side, side)),
-        published=Published(
-            dict(config),
-            tuple(_rules(words, vq)),
-            stems=STEMS,
-            files=beside.files,
-            constants={f"{STEMS[1]}.{name}": x for name, x in vq.published.constants.items()},
-        ),
-        reader=Reader(square(pixels), codec),
+        fills={"text": Unmask("text", mask, stop=tuple(sorted(ends))), "image": drawn(HIDDEN)},
+        given=("prompt",),
     )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Script:
-    """How documents are written. special: ids by name. grid: of every picture."""
+    """How documents are written. special: ids by name. grid: of every picture. least: ids of a learned answer, behind
+    which the end is repeated, so that a longer text of masks is known to end early; the release's loader does so.
+    """
 
     tokenizer: ChatTokenizer
     special: Mapping[str, int]
     mask: int
     grid: tuple[int, int]
+    least: int
 
     def write(self, document: Document) -> list[Span]:
         """Raises ValueError for parts in an order that the release has no prompt for."""
@@ -148,7 +129,7 @@ class _Script:
         said = chain.from_iterable(x.values if x.values is not None else self.tokenizer.encode(x.text) for x in given)
         ids = [self.special["<|t2i|>"], self.special["bos_token"], *said]
         asked = _prompt(*ids[: LONGEST - 1], self.special["eos_token"], self.special["<|soi|>"])
-        parts = (asked, ("image", self._codes(image)), _prompt(self.special["<|eoi|>"]))
+        parts = (asked, ("image", codes(image, grid=self.grid)), _prompt(self.special["<|eoi|>"]))
         fill = "image" if image.values is None else None
         return Span(parts, attend="full", learn="image", grid=self.grid, counted=True, fill=fill)
 
@@ -157,29 +138,24 @@ class _Script:
         said, made = chat.writer(self.tokenizer)(Document(talk)), []
         if talk and talk[-1].target:
             *said, answer = said
-            made = [*answer.parts]
+            made = [*answer.parts] if is_blank(talk[-1]) else [self._ended(answer)]
         before, behind = (self.special["<|mmu|>"], self.special["<|soi|>"]), self.special["<|eoi|>"]
-        given = [part for x in shown for part in (_prompt(*before), ("image", self._codes(x)), _prompt(behind))]
+        given = [
+            part for x in shown for part in (_prompt(*before), ("image", codes(x, grid=self.grid)), _prompt(behind))
+        ]
         given += [_prompt(*values) for span in said for _, values in span.parts]
         fill = "text" if made and is_blank(talk[-1]) else None
         return Span((*hide(given), *made), attend="full", learn="text", counted=True, fill=fill)
+
+    def _ended(self, answer: Span) -> tuple[str, np.ndarray]:
+        ((stream, said),) = answer.parts
+        spare = max(0, self.least - len(said))
+        return stream, np.pad(said, (0, spare), constant_values=self.special["eos_token"])
 
     def _masked(self, given: list) -> tuple:
         """As many masks as was given."""
         return (_prompt(*[self.mask] * sum(len(values) for _, values in given)),)
 
-    def _codes(self, image: Image) -> np.ndarray:
-        """A picture's codes; placeholders of a blank one."""
-        values = np.zeros(self.grid, np.int32) if image.values is None else image.values
-        if values.shape != self.grid:
-            raise ValueError(f"pictures are {self.grid[0]} x {self.grid[1]} codes here, found {values.shape}")
-        return values.reshape(-1)
-
 
 def _prompt(*ids: int | np.integer) -> tuple[str, np.ndarray]:
     return "prompt", np.array(ids, np.int32)
-
-
-def _rules(words: TextSide, vq: Component) -> Iterator[Rule]:
-    yield from under(f"{STEMS[0]}.", words.rules)
-    yield from under(f"{STEMS[1]}.", vq.published.rules, path="codec/")

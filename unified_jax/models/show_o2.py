@@ -26,7 +26,6 @@ from unified_jax.core.noise import Rectified
 from unified_jax.core.noise.prediction import Fixed
 from unified_jax.core.types import DTypeLike
 from unified_jax.data.pack import Layout, Stream
-from unified_jax.data.preprocess import Preprocess, preprocess_of
 from unified_jax.models import lm
 from unified_jax.models.codecs.wan import wan
 from unified_jax.models.decoders import llama, qwen
@@ -36,7 +35,7 @@ from unified_jax.models.encoders import siglip, transformer
 from unified_jax.models.family import Family, without_text
 from unified_jax.models.model import Model
 from unified_jax.models.published import Beside, Component, Config, Published, with_defaults
-from unified_jax.models.reader import Reader
+from unified_jax.models.reader import Reader, square
 from unified_jax.models.show_o2_rules import STEMS, rules
 from unified_jax.models.show_o2_script import END, Script
 from unified_jax.nn.adaptive_norm import AdaNorm, SomeNorm
@@ -151,11 +150,5 @@ def _family(
         },
         values_of=lambda values: values[1:].reshape(*grid, -1),
         published=Published(dict(config), tuple(rules(words, vae, tied=tied)), stems=STEMS, files=beside.files),
-        reader=Reader(_square(height), codec),
+        reader=Reader(square(height), codec),
     )
-
-
-def _square(side: int) -> Preprocess:
-    """What the release makes of a picture it is given: its shorter side is ``side``, and the middle is kept."""
-    size = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
-    return preprocess_of({"image_processor_type": "CLIPImageProcessor", "image_mean": 0.5, "image_std": 0.5, **size})

@@ -19,36 +19,28 @@ above the number that the release calls so; its image_temperature is 1.
 """
 
 import dataclasses
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from unified_jax.codecs.network import NetworkCodec
 from unified_jax.core.types import DTypeLike
 from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.document import Document, Image, Text, is_blank
-from unified_jax.data.pack import Layout, Stream
 from unified_jax.data.plan import Span
-from unified_jax.interop.pairs import renamed, under
-from unified_jax.interop.rules import Copy, Rule
+from unified_jax.interop.pairs import renamed
 from unified_jax.models.codecs.magvit import magvit
 from unified_jax.models.decoders import chat
 from unified_jax.models.decoders.causal_lm import TextSide, text_side
 from unified_jax.models.decoders.find import find_decoder
 from unified_jax.models.family import Family, without_text
+from unified_jax.models.masked_codes import codes, drawn, family_of_codes
 from unified_jax.models.model import Model
-from unified_jax.models.pictured import on_grid
-from unified_jax.models.published import Beside, Component, Config, Published
-from unified_jax.models.reader import Reader, square
+from unified_jax.models.published import Beside, Component, Config
 from unified_jax.nn.borrowed import BorrowedHead, BorrowedTokens
-from unified_jax.sampling.confidence import Confident, compounded
-from unified_jax.sampling.fill import Autoregress, Refine
+from unified_jax.sampling.fill import Autoregress
 
-STEMS = ("pytorch_model", "magvitv2/pytorch_model")
 ADDED = ("pad", "soi", "eoi", "sov", "eov", "t2i", "mmu", "t2v", "v2v", "lvg")  # behind the words, in this order
 LONGEST = 129  # ids of a drawing's prompt; a longer one is cut
 END = 50_256  # of phi-1_5, whose config does not say it: what begins a text, and what ends it
@@ -67,46 +59,33 @@ def show_o(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: A
     phi = beside.files["phi/config.json"] | {"qk_layernorm": True, "vocab_size": config["vocab_size"]}
     words = text_side(find_decoder(Config(phi), dtype=dtype, **computation), phi, tied=False, dtype=dtype)
     vq = magvit(Config(beside.files.get("magvitv2/config.json", {})), dtype=dtype)
-    first, codes = config["llm_vocab_size"] + len(ADDED), config["codebook_size"]
+    first = config["llm_vocab_size"] + len(ADDED)
     return Model(
         lane={"text": "main", "image": "main"},
         width={"main": phi["hidden_size"]},
         embed={"text": words.tokens, "image": BorrowedTokens(words.tokens, first)},
         backbone=words.stack,
-        heads={"text": words.head, "image": BorrowedHead(words.head, first, codes)},
+        heads={"text": words.head, "image": BorrowedHead(words.head, first, config["codebook_size"])},
         dtype=dtype,
         family=_family(config, beside, words=words, vq=vq, end=phi.get("eos_token_id") or END),
     )
 
 
 def _family(config: Config, beside: Beside, *, words: TextSide, vq: Component, end: int) -> Family:
-    side = math.isqrt(config["num_vq_tokens"])
-    codec, pixels = NetworkCodec(vq.module), side * vq.module.factor
     special = {name: config["llm_vocab_size"] + i for i, name in enumerate(ADDED)} | {"end": end}
-    script = _Script(beside.tokenizer, special, (side, side))
-    return Family(
-        name=config["_class_name"],
-        arguments={},
-        tokenizer=beside.tokenizer,
-        codec=codec,
-        streams={"text": Stream("main"), "image": Stream("main")},
-        smallest=Layout({"main": 2}, {"text": 1, "image": 1}),
-        image_size=(pixels, pixels),
-        write=script.write,
+    own = {"model.": "pytorch_model.showo.model.", "lm_head.": "pytorch_model.showo.lm_head."}
+    return family_of_codes(
+        config,
+        beside,
+        vq=vq,
+        stem="pytorch_model",
+        rules=renamed(words.rules, own),
+        write=lambda grid: _Script(beside.tokenizer, special, grid).write,
         null=without_text,
         fills={
             "text": Autoregress("text", allowed=(0, config["vocab_size"]), stop=(end,)),
-            "image": Refine("image", Confident(config["codebook_size"], noise=1.0, fade=compounded, least=1)),
+            "image": drawn(config["codebook_size"]),
         },
-        values_of=partial(on_grid, grid=(side, side)),
-        published=Published(
-            dict(config),
-            tuple(_rules(words, vq)),
-            stems=STEMS,
-            files=beside.files,
-            constants={f"{STEMS[1]}.{name}": x for name, x in vq.published.constants.items()},
-        ),
-        reader=Reader(square(pixels), codec),
     )
 
 
@@ -155,13 +134,9 @@ class _Script:
 
     def _picture(self, image: Image, *, before: tuple[int, ...]) -> Span:
         """A picture with what stands around it, as one block; its codes alone are learned. A blank: all masks."""
-        size = self.grid[0] * self.grid[1]
-        values = np.zeros(self.grid, np.int32) if image.values is None else image.values
-        if values.shape != self.grid:
-            raise ValueError(f"pictures are {self.grid[0]} x {self.grid[1]} codes here, found {values.shape}")
         around = [np.array(ids, np.int32) for ids in ([*before, self.special["soi"]], [self.special["eoi"]])]
         return Span(
-            (("text", around[0]), ("image", values.reshape(size)), ("text", around[1])),
+            (("text", around[0]), ("image", codes(image, grid=self.grid)), ("text", around[1])),
             attend="full",
             learn="image" if image.target else False,
             grid=self.grid,
@@ -172,9 +147,3 @@ class _Script:
 
 def _text(ids: Sequence[int | np.integer], *, learn: bool = False) -> Span:
     return Span((("text", np.array(ids, np.int32)),), learn=learn)
-
-
-def _rules(words: TextSide, vq: Component) -> Iterator[Rule | Copy]:
-    own = {"model.": f"{STEMS[0]}.showo.model.", "lm_head.": f"{STEMS[0]}.showo.lm_head."}
-    yield from renamed(words.rules, own)
-    yield from under(f"{STEMS[1]}.", vq.published.rules, path="codec/")

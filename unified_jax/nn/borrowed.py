@@ -1,6 +1,7 @@
 """Borrowed: a stream whose ids are a stretch of another stream's vocabulary, through its table and its head."""
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from unified_jax.core.sequence import Payload
 from unified_jax.core.types import Array, Float, Int
@@ -8,13 +9,15 @@ from unified_jax.nn.embed import Tokens
 
 
 class BorrowedTokens(nn.Module):
-    """tokens: the table. first: its row of id 0."""
+    """tokens: the table. first: its row of id 0. mask: its row of all ids below 0, in streams where such hide one."""
 
     tokens: Tokens
     first: int
+    mask: int = 0
 
     def __call__(self, payload: Payload, pos: Int[Array, "B N A"]) -> Float[Array, "B N D"]:
-        return self.tokens(payload.replace(values=payload.values + self.first), pos)
+        rows = jnp.where(payload.values < 0, self.mask, payload.values + self.first)
+        return self.tokens(payload.replace(values=rows), pos)
 
 
 class BorrowedHead(nn.Module):

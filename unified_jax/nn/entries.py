@@ -66,5 +66,6 @@ def _at_slots(
         pos = jnp.take_along_axis(slots.pos, jnp.minimum(payload.slot, capacity - 1)[..., None], 1)
         states = piece(payload, pos)
         # Padding entries all go to the spare slot behind each row, which is cut off again.
-        x = x.at[(row + payload.slot).reshape(-1)].set(states.reshape(-1, width), mode="promise_in_bounds")
+        at = x.at[(row + payload.slot).reshape(-1)]
+        x = at.set(states.reshape(-1, width).astype(dtype), mode="promise_in_bounds")
     return x.reshape(batch, capacity + 1, width)[:, :capacity]
