@@ -3,9 +3,10 @@
     FLOPs = 6 * sum over matrices (size * rows it was applied to)  +  12 * L * H * C * visible pairs
 
 A multiply and an add are two; backward is twice forward. Beside adapters, a matrix that stays as it is has no gradient
-of its own, 4 in the place of 6, and an embedder of which nothing is trained has no backward, 2. Only filled slots and entries count, and attention counts
-only pairs of slots that may see each other: padding and masked-out pairs are waste, not work. Rematerialised work is
-not counted, nor are a codec and its judges: how often a convolution is applied cannot be told from its kernel.
+of its own, 4 in the place of 6, and an embedder of which nothing is trained has no backward, 2. Only filled slots and
+entries count, and attention counts only pairs of slots that may see each other: padding and masked-out pairs are waste,
+not work. Rematerialised work is not counted, nor are a codec and its judges: how often a convolution is applied cannot
+be told from its kernel.
 """
 
 import re
@@ -52,14 +53,14 @@ def train_flops(
     for name, x in leaves:
         if name.startswith(("codec/", "judges_")):
             continue
-        stream, each = re.match(r"(?:embed|heads)_([^/]+)/", name), 4 if name in stays else 6
+        stream = re.match(r"(?:embed|heads)_([^/]+)/", name)
         if name.endswith("/table"):  # read backwards by a tied head; looking up is free
-            total += each * x.size * reads.get(stream[1], 0.0) * (stream[1] not in untied)
+            total += (4 if name in stays else 6) * x.size * reads.get(stream[1], 0.0) * (stream[1] not in untied)
         elif name.endswith(("/kernel", f"/{A}", f"/{B}")):
             share = top_k / x.shape[-3] if "/experts/" in name else 1.0  # [E D F], of which a slot meets top_k
             times = reads if name.startswith("heads_") else entries
-            if name.startswith("embed_") and name.partition("/")[0] not in trained:
-                each = 2
+            idle = name.startswith("embed_") and name.partition("/")[0] not in trained
+            each = 2 if idle else 4 if name in stays else 6
             total += each * share * x.size * (times.get(stream[1], 0.0) if stream else slots)
         if re.search(r"/q_[^/]+/kernel$", name):
             total += 12 * (x.size // x.shape[-3]) * pairs  # L * H * C: the query kernel without its input axis
