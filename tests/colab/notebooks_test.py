@@ -31,20 +31,31 @@ def tagged(notebook: nbformat.NotebookNode) -> int:
     return index
 
 
+@pytest.fixture(scope="module")
+def client() -> NotebookClient:
+    """Its one kernel serves all notebooks, since importing the library takes longer than most cells."""
+    client = NotebookClient(nbformat.v4.new_notebook(), timeout=900)
+    yield client
+    client.nb = nbformat.v4.new_notebook()
+    client.execute()  # which ends the kernel
+
+
 @pytest.fixture
-def run(monkeypatch):
+def run(client):
     """run(name, parameters) executes a notebook with other parameters, and counts the pictures it shows."""
-    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=1")
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # as conftest.py does for the tests themselves
+    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=1"
+    env = {**os.environ, "XLA_FLAGS": flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # the last as in conftest.py
 
     def execute(name: str, parameters: Mapping[str, Any]) -> int:
         notebook = read(name)
         at = tagged(notebook)
         there = {node.targets[0].id for node in ast.parse(notebook.cells[at].source).body}
         assert set(parameters) <= there
-        lines = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
-        notebook.cells.insert(at + 1, nbformat.v4.new_code_cell(lines))
-        NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(FOLDER)}}).execute()
+        new = nbformat.v4.new_code_cell
+        notebook.cells.insert(at + 1, new("\n".join(f"{name} = {value!r}" for name, value in parameters.items())))
+        notebook.cells.insert(0, new(f"%reset -f\n%cd -q {FOLDER}"))  # no name of another notebook, and where it lies
+        client.nb = notebook
+        client.execute(cleanup_kc=False, env=env)
         outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
         return sum("image/png" in output.get("data", {}) for output in outputs)
 
