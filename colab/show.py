@@ -39,5 +39,6 @@ def _show_part(axis: Axes, part: Part) -> None:
     if isinstance(part, Image):
         axis.imshow(part.pixels, interpolation="nearest")
     else:
-        axis.text(0.5, 0.5, textwrap.fill(part.text, 20), ha="center", va="center", transform=axis.transAxes)
+        words = textwrap.fill(part.text, 20) or "(no words)"
+        axis.text(0.5, 0.5, words, ha="center", va="center", transform=axis.transAxes)
     axis.set_title("target" if part.target else "given", fontsize=9)
