@@ -56,6 +56,7 @@ def get_config(arg=None):
         c.steps, c.minutes, c.evaluate_every, c.test_size = 4, 0.0, 0, 4
         c.model.update(width=32, depth=2, num_heads=2, hidden=64, unroll=1)
         c.packing.rows, c.tokenizer.documents = 8, 200
+        c.optimizer = common.adamw()  # compiles faster
         c.log_every = 1
     elif arg is not None:
         raise ValueError(f"configs/demo.py: unknown variant {arg!r}; there is 'debug'")

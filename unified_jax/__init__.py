@@ -24,6 +24,7 @@ _PUBLIC = {
     "init": "unified_jax.train.experiment",
     "from_pretrained": "unified_jax.models.pretrained",
     "save_pretrained": "unified_jax.models.pretrained",
+    "load_lora": "unified_jax.models.lora",
     "open_preprocess": "unified_jax.data.preprocess",
     "read_picture": "unified_jax.data.picture",
 }

@@ -38,6 +38,16 @@ def test_flops_by_hand():
     assert train_flops(params, slots=100, entries={"text": 40, "image": 60}, pairs=1000) == matrices + attention
 
 
+def test_a_matrix_beside_adapters_has_no_gradient_of_its_own():
+    layer = {"kernel": jnp.zeros((2, 8, 16)), "low_rank_a": jnp.zeros((2, 8, 3)), "low_rank_b": jnp.zeros((2, 3, 16))}
+    head = {"kernel": jnp.zeros((8, 5))}
+    patches = {"in": {"kernel": jnp.zeros((7, 8))}}
+    params = {"backbone": {"layer": {"up": layer}}, "heads_text": {"out": head}, "embed_image": patches}
+    stays = {"backbone/layer/up/kernel", "embed_image/in/kernel"}
+    expected = 4 * 100 * 2 * 8 * 16 + 6 * 100 * 2 * 3 * (8 + 16) + 6 * 40 * 8 * 5 + 2 * 60 * 7 * 8
+    assert train_flops(params, slots=100, entries={"text": 40, "image": 60}, pairs=0, stays=stays) == expected
+
+
 def test_of_a_mixture_only_the_chosen_experts_count():
     mixture = {"router": {"kernel": jnp.zeros((2, 8, 4))}, "experts": {"up": {"kernel": jnp.zeros((2, 4, 8, 16))}}}
     params = {"backbone": {"layer": {"mlp_main": mixture}}}

@@ -31,11 +31,13 @@ NEEDED = ("get_config", "model", "objectives", "data", "benchmarks")
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """spec: "path/to/config.py" or "path/to/config.py:arg". config: the locked values. module: the config file."""
+    """spec: "path/to/config.py" or "path/to/config.py:arg". config: the locked values. module: the config file, or
+    anything that has its functions.
+    """
 
     spec: str
     config: ConfigDict
-    module: ModuleType
+    module: Any
 
     @classmethod
     def load(cls, spec: str, overrides: Sequence[str] = ()) -> "Experiment":

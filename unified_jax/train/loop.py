@@ -82,8 +82,8 @@ def train(experiment: Experiment, workdir: str | Path, *, evaluate: Evaluate = l
         data.set_state(progress["data"])
         seconds = progress["seconds"]
     earlier = seconds
-    shapes = jax.eval_shape(beginning.join, state.params)
-    step, meter, usage = int(state.step), _Meter(shapes, mesh, model.family), Usage()
+    flops = partial(train_flops, jax.eval_shape(beginning.attach, state.params), stays=beginning.stays)
+    step, meter, usage = int(state.step), _Meter(flops, mesh, model.family), Usage()
     rng, started = jax.random.key(c.seed), time.perf_counter() - seconds
     budget = Budget(workdir / "steps.json", steps=c.steps, minutes=c.minutes)
     steps = budget.steps(step)
@@ -211,7 +211,7 @@ def _name_bad(state: TrainState, on_bad_step: str) -> None:
 class _Meter:
     """Throughput since the last call: filled slots a second, fill rate, model-FLOPs utilisation."""
 
-    def __init__(self, shapes: Any, mesh: Any, family: Any):
+    def __init__(self, flops: Callable[..., float], mesh: Any, family: Any):
         device = mesh.devices.flat[0]
         peak = peak_flops(device)
         # Simulated CPU devices share the cores that were measured together.
@@ -219,7 +219,7 @@ class _Meter:
         self._peak = peak * devices if peak else None
         self._streams = family.streams
         self._top_k = (family.arguments.get("experts") or {}).get("top_k", 1)
-        self._shapes = shapes
+        self._flops = flops
         self._last: tuple[int, float] | None = None
 
     def __call__(self, batch: Interleaved, step: int, seconds: float) -> dict[str, float]:
@@ -228,7 +228,7 @@ class _Meter:
         room = {name: batch.lanes[stream.lane].capacity for name, stream in self._streams.items()}
         entries = {name: float(np.sum(p.slot < room[name])) * jax.process_count() for name, p in batch.streams.items()}
         pairs = float(np.sum(np.asarray(visible(slots, slots)))) * jax.process_count()
-        flops = train_flops(self._shapes, slots=filled, entries=entries, pairs=pairs, top_k=self._top_k)
+        flops = self._flops(slots=filled, entries=entries, pairs=pairs, top_k=self._top_k)
         rates = {"fill_rate": filled / (slots.doc.size * jax.process_count())}
         rates |= {f"fill_rate/{name}": rate for name, rate in fill_rate(batch, self._streams).items()}
         rates |= {"flops_per_step": flops} if flops else {}
