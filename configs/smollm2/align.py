@@ -56,7 +56,7 @@ def get_config(arg=None):
     c.lora = dict(pattern="", rank=8, alpha=16.0, whole="embed_vision/.*")
     c.optimizer = common.adamw(1e-3)
     c.optimizer.warmup = 20
-    c.packing.rows, c.packing.null_rate = 8, 0.0
+    c.packing.rows, c.packing.null_rate = 2, 0.0
     c.packing.layouts = (common.layout(96, text=72, vision=27),)
     c.test_size = 64
     if "lora" in variants:
@@ -66,7 +66,8 @@ def get_config(arg=None):
     if "debug" in variants:
         c.language_model = language.EXAMPLE
         c.published.config.vision_config.update(published.VISION[published.DEBUG])
-        c.steps, c.minutes, c.log_every, c.test_size, c.optimizer.warmup = 4, 0.0, 1, 2, 0
+        c.steps, c.minutes, c.log_every, c.test_size = 4, 0.0, 1, 2
+        c.packing.rows, c.optimizer.warmup = 8, 0
     return c
 
 

@@ -50,17 +50,18 @@ def get_config(arg=None):
     c.optimizer = common.adamw(5e-4)
     c.optimizer.warmup = 20
     c.time_shift = 3.0  # most of drawing is decided at high noise
-    c.packing.rows, c.packing.null_rate = 8, 0.1
+    c.packing.rows, c.packing.null_rate = 4, 0.1
     # No document goes on after its picture; the second is for those that would.
     c.packing.layouts = tuple(
-        {"lanes": {"main": 32, "picture": 18 + shown}, "streams": {"text": 32, "image": 18, "shown": shown}}
-        for shown in (0, 18)
+        {"lanes": {"main": 40, "picture": 27 + shown}, "streams": {"text": 40, "image": 27, "shown": shown}}
+        for shown in (0, 27)
     )
     c.drawing = dict(steps=10, guidance_scale=1.5)
     c.test_size = 64
     if arg == "debug":
         c.language_model = language.EXAMPLE
-        c.steps, c.minutes, c.log_every, c.test_size, c.optimizer.warmup = 4, 0.0, 1, 2, 0
+        c.steps, c.minutes, c.log_every, c.test_size = 4, 0.0, 1, 2
+        c.packing.rows, c.optimizer.warmup = 8, 0
     elif arg is not None:
         raise ValueError(f"configs/smollm2/mixture.py: unknown variant {arg!r}; there is 'debug'")
     return c
