@@ -74,8 +74,8 @@ def same(a: Any, b: Any) -> None:
 
 def packed(model: Any, document: Document) -> Interleaved:
     family = model.family
-    room = dict.fromkeys(family.smallest.capacity, 48), dict.fromkeys(family.streams, 36)
-    return jax.tree.map(np.asarray, pack([[model.plan(document)]], family.streams, Layout(*room)))
+    room = Layout(dict.fromkeys(family.smallest.capacity, 96), dict.fromkeys(family.streams, 72))
+    return jax.tree.map(np.asarray, pack([[model.plan(document)]], family.streams, room))
 
 
 def test_a_language_model_that_is_taught_to_see_forgets_nothing(aligned):

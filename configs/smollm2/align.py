@@ -41,7 +41,7 @@ def get_config(arg=None):
     if unknown := [variant for variant in variants if variant not in ("lora", "debug")]:
         raise ValueError(f"configs/smollm2/align.py: unknown variant {unknown[0]!r}; there are 'lora' and 'debug'")
     c = common.base()
-    c.steps, c.minutes, c.save_every, c.log_every = 20_000, 12.0, 0, 10
+    c.steps, c.minutes, c.save_every, c.log_every = 20_000, 10.0, 0, 10
     c.ema_decay = 0.98
     c.language_model, c.checkpoint = "", ""
     c.picture = 36
@@ -57,10 +57,10 @@ def get_config(arg=None):
     c.optimizer = common.adamw(1e-3)
     c.optimizer.warmup = 20
     c.packing.rows, c.packing.null_rate = 2, 0.0
-    c.packing.layouts = (common.layout(96, text=72, vision=27),)
+    c.packing.layouts = (common.layout(88, text=61, vision=27),)
     c.test_size = 64
     if "lora" in variants:
-        c.minutes, c.checkpoint = 5.0, "runs/smollm2_align/model"
+        c.minutes, c.checkpoint = 4.0, "runs/smollm2_align/model"
         c.lora.pattern = r"backbone/layer/.*kernel"
         c.optimizer.learning_rate = 3e-4
     if "debug" in variants:

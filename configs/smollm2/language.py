@@ -22,7 +22,7 @@ from unified_jax.models.reworded import with_ids
 from unified_jax.train.sharding import make_mesh, placed
 
 HERE = Path(__file__).parent
-EXAMPLE = str(HERE / "example")  # a Llama of chance: 17,760 parameters
+EXAMPLE = str(HERE / "example")  # a Llama of chance: 16,920 parameters
 SENTENCES = str(HERE / "sentences.jsonl")
 PICTURE, END = "<jupyter_output>", "<empty_output>"
 TURNS = (

@@ -30,7 +30,7 @@ SCORES = ("image_exact", "retrieved_seen", "retrieved_new")
 
 def get_config(arg=None):
     c = common.base()
-    c.steps, c.minutes, c.save_every, c.log_every = 20_000, 16.0, 0, 10
+    c.steps, c.minutes, c.save_every, c.log_every = 20_000, 14.0, 0, 10
     c.ema_decay = 0.98
     c.language_model = ""
     c.picture = 36
@@ -53,7 +53,7 @@ def get_config(arg=None):
     c.packing.rows, c.packing.null_rate = 4, 0.1
     # No document goes on after its picture; the second is for those that would.
     c.packing.layouts = tuple(
-        {"lanes": {"main": 40, "picture": 27 + shown}, "streams": {"text": 40, "image": 27, "shown": shown}}
+        {"lanes": {"main": 32, "picture": 27 + shown}, "streams": {"text": 32, "image": 27, "shown": shown}}
         for shown in (0, 27)
     )
     c.drawing = dict(steps=10, guidance_scale=1.5)
