@@ -30,7 +30,7 @@ SCORES = ("image_exact", "retrieved_seen", "retrieved_new")
 
 def get_config(arg=None):
     c = common.base()
-    c.steps, c.minutes, c.save_every, c.log_every = 20_000, 14.0, 0, 10
+    c.steps, c.minutes, c.save_every, c.log_every = 20_000, 8.5, 0, 10
     c.ema_decay = 0.98
     c.language_model = ""
     c.picture = 36
@@ -50,7 +50,7 @@ def get_config(arg=None):
     c.optimizer = common.adamw(5e-4)
     c.optimizer.warmup = 20
     c.time_shift = 3.0  # most of drawing is decided at high noise
-    c.packing.rows, c.packing.null_rate = 4, 0.1
+    c.packing.rows, c.packing.null_rate = 3, 0.1
     # No document goes on after its picture; the second is for those that would.
     c.packing.layouts = tuple(
         {"lanes": {"main": 32, "picture": 27 + shown}, "streams": {"text": 32, "image": 27, "shown": shown}}
