@@ -60,7 +60,7 @@ def get_config(arg=None):
     c.packing.layouts = (common.layout(88, text=61, vision=27),)
     c.test_size = 64
     if "lora" in variants:
-        c.minutes, c.checkpoint = 3.0, "runs/smollm2_align/model"
+        c.minutes, c.checkpoint = 2.5, "runs/smollm2_align/model"
         c.lora.pattern = r"backbone/layer/.*kernel"
         c.optimizer.learning_rate = 3e-4
     if "debug" in variants:

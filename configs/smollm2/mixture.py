@@ -30,7 +30,7 @@ SCORES = ("image_exact", "retrieved_seen", "retrieved_new")
 
 def get_config(arg=None):
     c = common.base()
-    c.steps, c.minutes, c.save_every, c.log_every = 20_000, 8.5, 0, 10
+    c.steps, c.minutes, c.save_every, c.log_every = 20_000, 7.0, 0, 10
     c.ema_decay = 0.98
     c.language_model = ""
     c.picture = 36
