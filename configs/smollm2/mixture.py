@@ -9,7 +9,7 @@ emoji are drawn from words, 36 x 36 pixels in 9 patches without a codec, by a fl
 network that predicts the picture itself (``models/transfusion.py``) learns in few steps what to draw.
 
 ``plain_nats`` and ``plain_nats_before`` in metrics.json are what sentences cost, now and the language model alone. The
-run leaves ``model/``, whose words open as a Llama. Scores: experiments/smollm2.
+run leaves ``model/``, whose tensors of words are named as a Llama's. Scores: experiments/smollm2.
 """
 
 from configs import common, published
