@@ -88,6 +88,11 @@ class ChatTokenizer:
         template = file.read_text(encoding="utf-8") if file.is_file() else template
         return cls(backend, stop=stop, template=template, special=special, add_bos=config.get("add_bos_token", False))
 
+    def speaking(self, template: str | None) -> "ChatTokenizer":
+        """The same words under another chat template; None for none, with which texts simply follow each other."""
+        options = dict(stop=self.stop, special=self.special, add_bos=self.add_bos)
+        return ChatTokenizer(self._backend, template=template, **options)
+
     @property
     def vocab(self) -> int:
         """How many tokens there are, added ones too."""

@@ -37,6 +37,7 @@ from unified_jax.models.model import Model
 from unified_jax.models.pictured import on_grid
 from unified_jax.models.published import Beside, Component, Config, Published, with_defaults
 from unified_jax.models.tables import COMPONENTS, find, kind_of
+from unified_jax.models.transfusion import PATH
 from unified_jax.nn.embed import Timed
 from unified_jax.nn.head import Linear
 from unified_jax.nn.unet import Down, UnetEmbed, UnetHead, Up
@@ -61,6 +62,7 @@ class Schedule(NamedTuple):
 SCHEDULES: Mapping[str, Schedule] = {
     "squaredcos_cap_v2": Schedule(VariancePreserving(betas=squared_cosine()), Clipped(Ddpm(), MOST)),
     "flow": Schedule(Rectified(), Euler()),
+    "flow_clean": Schedule(PATH, Euler()),  # the network says the picture itself, of which few steps learn more
 }
 
 
