@@ -4,8 +4,8 @@ r"""The codecs of the small published systems, trained on the shapes world: 32 p
   ujx train --config configs/janus.py --workdir runs/janus --config.codec.folder=runs/codecs/janus/model
   smoke:  --config configs/tokenizer/systems.py:debug
 
-Also emu3, llamagen, show_o, mmada and var; janusflow, show_o2, bagel and mogao, whose codecs make latents. The networks have
-the sizes that the tiny variant of each system has, and objective and optimizer are those of
+Also emu3, llamagen, show_o, mmada and var; janusflow, show_o2, bagel and mogao, whose codecs make latents. The networks
+have the sizes that the tiny variant of each system has, and objective and optimizer are those of
 configs/tokenizer/shapes.py. Not measured yet. Chameleon's was published without a decoder: it is not trained here.
 """
 
