@@ -37,8 +37,11 @@ CODES = {  # the variants: nine bits for each place, whatever the quantiser
     "lookup_free": dict(kind="lookup_free", width=9),
     "spherical": dict(kind="spherical", width=9),
     "scalar": dict(kind="scalar", levels=(8, 8, 8)),
-    "residual": dict(kind="residual", depth=3, stage=dict(kind="nearest", size=8, width=8, measure="unchanged")),
+    "residual": dict(
+        kind="residual", depth=3, stage=dict(kind="moving", size=8, width=8, measure="unchanged", below=1.0)
+    ),
 }
+AVERAGED = ("moving", "residual")  # whose vectors are moving averages, no matter of the optimizer
 
 
 def get_config(arg=None):
@@ -61,7 +64,7 @@ def get_config(arg=None):
     c.packing.rows, c.packing.null_rate = 16, 0.0
     c.packing.layouts = (common.layout(64, image=64),)  # one picture to a row: (32 / 4) ** 2 codes
     c.test_size = 512
-    c.optimizer.averaged = "codec/quantiser/.*" if arg == "moving" else ""
+    c.optimizer.averaged = "codec/quantiser/.*" if arg in AVERAGED else ""
     if arg == "debug":
         c.steps, c.log_every, c.test_size = 4, 1, 4
         c.model.codec.width, c.model.codec.code.size = 8, 32
