@@ -74,8 +74,8 @@ class UnitNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
         y = x.astype(jnp.float32)
-        length = jnp.sqrt(jnp.square(y).sum(-1, keepdims=True))
-        return (y / jnp.maximum(length, 1e-12)).astype(x.dtype)
+        square = jnp.square(y).sum(-1, keepdims=True)
+        return (y / jnp.sqrt(jnp.maximum(square, 1e-24))).astype(x.dtype)  # so that empty slots have a slope, 0
 
 
 class SharpUnitNorm(nn.Module):
