@@ -31,6 +31,7 @@ SYSTEMS = {
     "llava": "unified_jax.models.llava.llava",
     "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
     "qwen2_5_vl": "unified_jax.models.qwen2_5_vl.qwen2_5_vl",
+    "mar": "unified_jax.models.mar.mar",
     "mmada": "unified_jax.models.mmada.mmada",
     "mogao": "unified_jax.models.mogao.mogao",
     "multi_modality": "unified_jax.models.janusflow.janusflow",
