@@ -1,6 +1,7 @@
 """MAR's autoencoder for tests: a small random one of diffusers, and its tensors as ``kl16.ckpt`` names them."""
 
 import re
+from pathlib import Path
 
 import diffusers
 import torch
@@ -43,3 +44,10 @@ def published(vae: diffusers.AutoencoderKL) -> dict[str, torch.Tensor]:
             name = re.sub(theirs, ours, name)
         tensors[name] = x[:, :, None, None].clone() if product else x
     return tensors
+
+
+def save(folder: Path) -> diffusers.AutoencoderKL:
+    """The file, and what it holds."""
+    vae = reference()
+    torch.save({"model": published(vae)}, folder / "kl16.ckpt")
+    return vae

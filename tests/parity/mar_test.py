@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from difference import worst_relative
+from groups import masks_of, replay
 from safetensors.numpy import load_file
 from words import picture
 
@@ -67,19 +68,13 @@ class Subject:
         )
 
 
-def save_codec(folder: Path) -> Any:
-    vae = kl16.reference()
-    torch.save({"model": kl16.published(vae)}, folder / "kl16.ckpt")
-    return vae
-
-
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory) -> Subject:
     folder = tmp_path_factory.mktemp("mar")
     shutil.copy(DATA / "checkpoint.pth", folder)
     config = {"model_type": "mar", "mar": read_json(DATA / "config.json"), "vae": kl16.CONFIG}
     (folder / "config.json").write_text(json.dumps(config))
-    vae = save_codec(folder)
+    vae = kl16.save(folder)
     model, params = uj.from_pretrained(folder)
     return Subject(folder, model, params, np.load(DATA / "reference.npz"), vae)
 
@@ -136,52 +131,14 @@ def test_encoder_decoder_denoiser_and_loss(subject, note):
     )
 
 
-def recorded(want: Any, monkeypatch: pytest.MonkeyPatch, name: str, keys: np.ndarray, masks: list[np.ndarray]) -> None:
-    """Draws of the reference in the place of ours. keys: of the requests, raw. masks: [picture, slot] before each step
-    and after the last; draws are recorded by step, picture and slot.
-    """
-    order, start, noise = want[f"{name}orders"], want[f"{name}start_noise"], want[f"{name}step_noise"]
-    where = [np.argwhere(before & ~after) for before, after in zip(masks, masks[1:])]
-    at = tuple(np.concatenate(where).T)
-    shape = masks[0].shape
-    table = np.zeros((*shape, 1 + noise.shape[1], start.shape[-1]), np.float32)
-    table[at] = np.concatenate([start[:, None], noise], 1)
-    table, order = jnp.asarray(table), jnp.asarray(order)
-    fold = jax.random.fold_in
-    path = jax.vmap(  # the key of every draw: of a request, then of a place, then of a step
-        lambda key: jax.vmap(
-            lambda i: jax.vmap(lambda j: jax.random.key_data(fold(fold(fold(key, 1), i), j)))(
-                jnp.arange(table.shape[2])
-            )
-        )(jnp.arange(shape[1]))
-    )(keys)
-    first = jax.vmap(lambda key: jax.random.key_data(fold(key, 0)))(keys)
-    match = lambda known, key: (known == jax.random.key_data(key)).all(-1)
-    normal = lambda key, shape: jnp.einsum("pin,pinc->c", match(path, key).astype(jnp.float32), table)
-    monkeypatch.setattr(jax.random, "normal", normal)
-    monkeypatch.setattr(jax.random, "permutation", lambda key, n: order[jnp.argmax(match(first, key))])
-
-
-def masks_of(orders: np.ndarray, steps: int) -> list[np.ndarray]:
-    """Which entries are hidden before every step, and after the last, as the README of the data says."""
-    count, left, masks = orders.shape[1], orders.shape[1], []
-    for step in range(steps + 1):
-        mask = np.zeros(orders.shape, bool)
-        np.put_along_axis(mask, orders[:, :left], True, axis=1)
-        masks.append(mask)
-        left = max(1, min(left - 1, int(np.floor(count * np.cos(np.pi / 2 * (step + 1) / steps)))))
-        left = 0 if step == steps - 1 else left
-    return masks
-
-
 def test_every_step_of_two_drawings(subject, note, monkeypatch):
     want, family = subject.want, subject.model.family
     masks = masks_of(want["orders"], STEPS)
     assert [(a & ~b).sum() for a, b in zip(masks, masks[1:])] == want["sample_counts"].tolist()
     rngs = [jax.random.key(i) for i in range(2)]
     keys = jnp.stack([jax.random.split(rng)[1] for rng in rngs])
-    names = {f"sample_{x}": want[f"sample_{x}"] for x in ("start_noise", "step_noise")}
-    recorded(names | {"sample_orders": want["orders"]}, monkeypatch, "sample_", keys, masks)
+    draws = {name: want[f"sample_{name}"] for name in ("start_noise", "step_noise")} | {"orders": want["orders"]}
+    replay(monkeypatch, draws, keys=keys, masks=masks)
     documents = [subject.drawing(i, latents=False) for i in range(2)]
     other = Document([Text("9" if want["class"][0] != 9 else "8"), Image(target=True)])
     settings = Settings(steps=STEPS, guidance_scale=SCALE, image_temperature=0.95)

@@ -38,6 +38,7 @@ SYSTEMS = {
     "Showo2Qwen2_5": "unified_jax.models.show_o2.show_o2",
     "Showo": "unified_jax.models.show_o_released.show_o",
     "transfusion": "unified_jax.models.fusion.transfusion",
+    "unipic": "unified_jax.models.unipic.unipic",
     "var": "unified_jax.models.var_released.var",
 }
 

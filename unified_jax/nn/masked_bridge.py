@@ -28,7 +28,10 @@ class MaskedEncoder(nn.Module):
     @nn.compact
     def __call__(self, payload: Payload) -> Float[Array, "B N D"]:
         """Hidden entries are not there: what stands in their places nobody should read."""
-        of, x = self.embed.pictures, self.embed.split(payload)
+        of = self.embed.pictures
+        if not of.count(payload.values):
+            return jnp.zeros((*payload.slot.shape, self.embed.width), self.embed.dtype)
+        x = self.embed.split(payload)
         slots = one_block(*x.shape[:2])
         slots = slots.replace(doc=jnp.where(of.split(payload.time > 0), 0, slots.doc))
         states, _ = self.stack({"main": x}, slots=slots)

@@ -42,15 +42,19 @@ class Buffered:
         """All entries of each picture."""
         return self.entries + self.buffer
 
+    def count(self, x: Shaped[Array, "B N ..."]) -> int:
+        """How many pictures a row has room for; without any, a chunk of text, say, no network should run."""
+        return x.shape[1] // self.size
+
     def split(self, x: Shaped[Array, "B N ..."]) -> Shaped[Array, "b S ..."]:
         """The pictures of all rows, as rows of their own."""
-        count = x.shape[1] // self.size
+        count = self.count(x)
         return x[:, : count * self.size].reshape(len(x) * count, self.size, *x.shape[2:])
 
     def join(self, y: Float[Array, "b n D"], *, like: Shaped[Array, "B N ..."]) -> Float[Array, "B N D"]:
         """The inverse, in as many rows as ``like`` has, where pictures may lack their last entries; zeros there."""
         (batch, room), (_, n, width) = like.shape[:2], y.shape
-        y = jnp.pad(y, ((0, 0), (0, self.size - n), (0, 0))).reshape(batch, room // self.size * self.size, width)
+        y = jnp.pad(y, ((0, 0), (0, self.size - n), (0, 0))).reshape(batch, self.count(like) * self.size, width)
         return jnp.pad(y, ((0, 0), (0, room - y.shape[1]), (0, 0)))
 
 
@@ -86,6 +90,8 @@ class MaskedEmbed(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def __call__(self, payload: Payload, pos: Int[Array, "B N A"]) -> Float[Array, "B N D"]:
+        if not self.pictures.count(payload.values):
+            return jnp.zeros((*payload.slot.shape, self.width), self.dtype)
         return self.pictures.join(self.split(payload), like=payload.values)
 
     @nn.compact
@@ -132,6 +138,8 @@ class MaskedHead(nn.Module):
     def conditions(self, states: Float[Array, "B N D"], payload: Payload) -> Float[Array, "B N E"]:
         """What is known of every entry, given those that are shown."""
         of = self.decoder.pictures
+        if not of.count(states):
+            return jnp.zeros((*states.shape[:2], self.decoder.width), states.dtype)
         return of.join(self.decoder(of.split(states), of.split(payload.time > 0)), like=states)
 
     def denoised(self, conditions: Float[Array, "B N E"], draft: Draft) -> Float[Array, "B N P"]:
