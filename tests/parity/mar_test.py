@@ -4,6 +4,7 @@ which is none of that code's, against diffusers.
 
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,13 @@ import unified_jax as uj
 from unified_jax.core.files import read_json
 from unified_jax.core.hiding import hide
 from unified_jax.core.sequence import Draft, Interleaved
+from unified_jax.data.chat import ChatTokenizer
 from unified_jax.data.document import Document, Image, Text
 from unified_jax.data.pack import Layout, pack
 from unified_jax.interop.torch_file import open_torch_file
 from unified_jax.models.mar_network import PATH, times_of
+from unified_jax.models.pretrained import build_published, parameters
+from unified_jax.objectives.learned_variance import Target, squared_and_bound
 from unified_jax.objectives.masked_diffusion import MaskedDiffusion
 from unified_jax.objectives.total import losses, total
 from unified_jax.sampling import in_groups
@@ -61,12 +65,6 @@ class Subject:
         layout = Layout({"main": SLOTS}, {"image": SLOTS})
         return jax.tree.map(jnp.asarray, pack([[plan] for plan in plans], self.model.family.streams, layout))
 
-    def run(self, function, *arrays):
-        """function(module, arrays) with the parameters."""
-        return jax.jit(lambda params, *x: self.model.apply({"params": params}, *x, method=function))(
-            self.params, *arrays
-        )
-
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory) -> Subject:
@@ -91,43 +89,32 @@ def note(record_parity):
     return check
 
 
-def hidden_of(mask: np.ndarray) -> np.ndarray:
-    """The mask of entries, and the buffer, which is always there."""
-    return np.pad(mask > 0, ((0, 0), (0, SLOTS - SIZE)))
-
-
 def test_encoder_decoder_denoiser_and_loss(subject, note):
     want, clean = subject.want, subject.packed()
     assert clean.streams["image"].weight.sum(1).tolist() == [SIZE, SIZE]  # the buffer is not learned
-    seq = hide(clean, "image", hidden=jnp.asarray(hidden_of(want["mask"])))
-    values, wide = clean.streams["image"].values, lambda x: np.pad(x, ((0, 0), (0, SLOTS - SIZE), (0, 0)))
-    times = jnp.asarray(np.pad((want["loss_times"].reshape(2, SIZE) + 1) / 1000, ((0, 0), (0, SLOTS - SIZE))))
-    noise = jnp.asarray(wide(want["loss_noise"].reshape(2, SIZE, 4)))
-    objective = MaskedDiffusion("image", path=PATH)
+    wide = lambda x: jnp.asarray(np.pad(x, ((0, 0), (0, SLOTS - SIZE), *[(0, 0)] * (x.ndim - 2))))
+    mask, values = wide(want["mask"] > 0), clean.streams["image"].values
+    noise, times = wide(want["loss_noise"].reshape(2, SIZE, 4)), wide((want["loss_times"].reshape(2, SIZE) + 1) / 1000)
 
     def run(module, seq):
-        output = module(seq)
-        states = module.states(output, seq, "image")
+        seq = hide(seq, "image", hidden=mask)
+        states = module.states(module(seq), seq, "image")
         conditions = module.heads["image"].conditions(states, seq.streams["image"])
         at = lambda x: module.heads["image"].denoised(conditions, Draft(x, times))
-        return states, conditions, at(values), at(PATH.corrupt(values, noise, jnp.maximum(times, 1e-3)))
+        x_t = PATH.corrupt(values, noise, times)
+        error = squared_and_bound(PATH, at(x_t), Target(noise, values), x_t=x_t, t=times, bound=0.001)
+        return states, conditions, at(values), error
 
-    states, conditions, clean_output, output = (np.asarray(x) for x in subject.run(run, seq))
-    shown = ~hidden_of(want["mask"])
-    got = [np.concatenate([row[SIZE:], row[:SIZE][there[:SIZE]]]) for row, there in zip(states, shown)]
-    target = objective.corrupt(jax.random.key(0), clean)[1].replace(output=noise, clean=values)
-    draft = Draft(PATH.corrupt(values, noise, jnp.maximum(times, 1e-3)), times)
-    each = np.eye(72, dtype=np.float32).reshape(72, 2, SIZE)
-    each = jnp.asarray(np.pad(each, ((0, 0), (0, 0), (0, SLOTS - SIZE))))
-    payload = seq.streams["image"].replace(draft=draft)
-    terms = jax.vmap(lambda weight: objective.loss(jnp.asarray(output), target, payload.replace(weight=weight)).total)
+    apply = jax.jit(lambda params: subject.model.apply({"params": params}, clean, method=run))
+    states, conditions, output, error = (np.asarray(x) for x in apply(subject.params))
+    got = [np.concatenate([row[SIZE:], row[:SIZE][hidden == 0]]) for row, hidden in zip(states, want["mask"])]
     note(
         "",
         "encoder, decoder, denoiser and its two losses of two pictures of 36 latents, 27 of them hidden",
         (np.stack(got), want["encoded"]),
         (conditions[:, :SIZE], want["conditions"]),
-        (clean_output[:, :SIZE].reshape(72, 8), want["head_output"]),
-        (terms(each), want["loss_terms"]),
+        (output[:, :SIZE].reshape(72, 8), want["head_output"]),
+        (error[:, :SIZE].reshape(72), want["loss_terms"]),
     )
 
 
@@ -159,19 +146,30 @@ def test_every_step_of_two_drawings(subject, note, monkeypatch):
 
 
 def test_levels_that_are_visited(subject):
-    levels = lambda steps: np.round(1000 * np.array(times_of(steps)[-2::-1])) - 1
-    np.testing.assert_array_equal(levels("ddim10"), subject.want["gen_timesteps"])
-    np.testing.assert_array_equal(levels("100"), subject.want["timesteps_100"])
-    for steps, name in (("ddim10", "gen_betas"), ("100", "betas_100")):
-        kept = np.asarray(PATH.at(jnp.asarray(times_of(steps)[::-1])).alpha, np.float64) ** 2
-        np.testing.assert_allclose(1 - kept[1:] / kept[:-1], subject.want[name], rtol=2e-4, atol=1e-6)
+    for steps, name, betas in (("ddim10", "gen_timesteps", "gen_betas"), ("100", "timesteps_100", "betas_100")):
+        levels = np.round(1000 * np.array(times_of(steps)[::-1])).astype(int)
+        np.testing.assert_array_equal(levels[1:] - 1, subject.want[name])
+        kept = np.cumprod(1 - np.array([0.0, *PATH.betas]))[levels]
+        np.testing.assert_allclose(1 - kept[1:] / kept[:-1], subject.want[betas], rtol=1e-5)
+
+
+def test_the_largest_has_as_many_parameters_as_published():
+    """943M in the table of models in the README of the repository."""
+    sizes = dict(embed_dim=1280, depth=20, num_heads=16)
+    ends = {f"{end}_{field}": x for end in ("encoder", "decoder") for field, x in sizes.items()}
+    config = {"model_type": "mar", "mar": dict(diffloss_d=12, diffloss_w=1536, **ends)}
+    model = build_published(config, ChatTokenizer(None))
+    shapes = jax.eval_shape(lambda: parameters(model, jax.random.key(0)))
+    count = sum(math.prod(x.shape) for name, tree in shapes.items() if name != "codec" for x in jax.tree.leaves(tree))
+    assert abs(count / 943e6 - 1) < 1e-3
 
 
 def test_the_counts_of_published_runs():
+    follow = jax.jit(in_groups.remaining, static_argnums=1)
     for entries, steps in ((256, 256), (256, 64), (4096, 32), (36, 9)):
-        hidden, want = jnp.array([entries]), masks_of(np.arange(entries)[None], steps)
+        hidden, want = np.array([entries]), masks_of(np.arange(entries)[None], steps)
         for i in range(steps):
-            hidden = in_groups.remaining(hidden, entries, passed=jnp.array([(i + 1) / steps], jnp.float32))
+            hidden = np.asarray(follow(hidden, entries, passed=np.array([(i + 1) / steps], np.float32)))
             assert hidden[0] == want[i + 1].sum(), (entries, steps, i)
 
 
@@ -208,7 +206,6 @@ def test_written_back_the_tensors_are_the_published_ones(subject, tmp_path):
         assert {name.removeprefix(before) for name in want} == set(got)
         for name, values in got.items():
             np.testing.assert_array_equal(values, want[f"{before}{name}"].read(), err_msg=name)
-    jax.tree.map(np.testing.assert_array_equal, uj.from_pretrained(tmp_path)[1], subject.params)
 
 
 def test_what_cannot_be_drawn_is_refused(subject):

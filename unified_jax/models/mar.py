@@ -87,4 +87,4 @@ def _write(document: Document, *, net: MarNetwork) -> list[Span]:
     text, image = document
     count = net.sizes["class_num"]
     number = class_of(text, count=count)
-    return [net.span(image, told=count if document.info.get(UNREAD) else number)]
+    return [net.span(image, counted=True, told=count if document.info.get(UNREAD) else number)]

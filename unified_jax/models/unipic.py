@@ -1,13 +1,14 @@
-"""Skywork UniPic 1.0: a language model between the encoder and the decoder of a MAR, which reads pictures and draws them
-in groups of latents (arXiv:2508.03320; github.com/SkyworkAI/UniPic, ``UniPic-1``).
+"""Skywork UniPic 1.0: a language model between the two ends of a MAR, which reads pictures and draws them in groups of
+latents (arXiv:2508.03320; github.com/SkyworkAI/UniPic, ``UniPic-1``).
 
     encoded  = MAR's encoder of what is shown                    a given picture: of all of it
     language model: words, and after them the encoded entries and the buffer, causal
     drawn    = MAR's decoder of encoded + out(states), and its denoiser of each entry
 
-``unipic_script.py`` is how it writes. Given pictures go the same way as drawn ones: SigLIP2 and its projection are in the
-repository, but no script of it reads them, and no edit is done here. The published settings are steps 32, guidance_scale
-3 and image_temperature 1, for pictures of 1024 pixels, twice the side of the tables of places.
+``unipic_script.py`` is how it writes. Given pictures go the same way as drawn ones: SigLIP2 and its projection are in
+the repository, but no script of it reads them. Its edits, which it calls exploratory, are not done here. The published
+settings are steps 32, guidance_scale 3 and image_temperature 1, for pictures of 1024 pixels, twice the side of the
+tables of places.
 
 The folder (Skywork/Skywork-UniPic-1.5B on the Hub; config.json is of values that the repository has in code):
 
