@@ -222,7 +222,7 @@ def learned(experiment, model, params, *, steps: int):
     return values, params | frozen
 
 
-TOWERS = ("llava", "blip2", "janus", "janusflow", "show_o2", "bagel", "mogao")  # they compile one, too
+TOWERS = ("llava", "blip2", "janus", "janusflow", "show_o2", "bagel", "mogao", "unipic")  # they compile one, too
 SLOW = [f"configs/{name}.py" for name in TOWERS]
 LEARNED = [config for config in SYSTEMS if config != "configs/transfusion.py"]  # LlamaFusion has a lane more, no less
 
