@@ -73,7 +73,7 @@ def small(
             vae_scale=1.0,  # that of the codec that is trained here
             vae=dict(ch=base, ch_mult=multiplier, num_res_blocks=1, norm_num_groups=4),
             mar=dict(img_size=picture, vae_stride=stride, vae_embed_dim=4, class_num=1, **mar),
-            llm=TEXT[name] | dict(num_key_value_heads=heads),
+            llm=TEXT[name],
         ),
     )
 
@@ -95,10 +95,11 @@ def get_config(arg=None):
         arg,
         published=PUBLISHED,
         variants=VARIANTS,
-        tasks=published.READS | published.DRAWS,
+        tasks=published.BOTH,
         drawing=dict(steps=32, guidance_scale=3.0, image_temperature=1.0),
+        special={"eos_token": "<|im_end|>"},
+        added=("<|im_start|>",),
     )
-    c.words.update(special={"eos_token": "<|im_end|>"}, added=("<|im_start|>",))
     mar = c.published.config.mar
     entries = (c.picture // mar.vae_stride) ** 2 + mar.buffer_size
     c.packing.layouts = (published.layout(160, image=entries),)

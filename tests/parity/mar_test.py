@@ -35,6 +35,7 @@ from unified_jax.sampling import in_groups
 from unified_jax.sampling.engine import Engine
 from unified_jax.sampling.fill import Settings
 from unified_jax.sampling.requests import Request
+from unified_jax.sampling.work import Work
 
 DATA = Path(__file__).parents[1] / "families/data/mar"
 VERSION = "LTH14/mar fe470ac2"
@@ -160,6 +161,11 @@ def test_the_largest_has_as_many_parameters_as_published():
     shapes = jax.eval_shape(lambda: parameters(model, jax.random.key(0)))
     count = sum(math.prod(x.shape) for name, tree in shapes.items() if name != "codec" for x in jax.tree.leaves(tree))
     assert abs(count / 943e6 - 1) < 1e-3
+
+
+def test_every_entry_is_denoised_once(subject):
+    work = subject.model.family.fills["image"].work(SLOTS, Settings(steps=STEPS))
+    assert work == Work(slots=6 * SLOTS, entries=6 * SLOTS, reads=SIZE * 10, pairs=6 * SLOTS**2)
 
 
 def test_the_counts_of_published_runs():

@@ -123,7 +123,9 @@ class MarNetwork:
         )
 
     def span(self, image: Image, **fields: Any) -> Span:
-        """A picture, given, learned or blank, each entry a block. Raises ValueError for one of another size."""
+        """A picture, given, learned or blank, its buffer behind it; fields: further ones of ``Span``. Raises ValueError
+        for a picture of another size.
+        """
         values, (of, channels) = image.values, (self.pictures, self.sizes["vae_embed_dim"])
         if values is not None and values.shape[:2] != of.grid:
             raise ValueError(f"pictures are {of.grid[0]} x {of.grid[1]} latents here, found {values.shape[:2]}")
@@ -131,9 +133,9 @@ class MarNetwork:
         if values is not None:
             entries[: of.entries] = values.reshape(of.entries, channels)
         fill = "image" if values is None else None
-        told = fields.pop("told", self.sizes["class_num"])
+        fields = {"told": self.sizes["class_num"]} | fields
         parts = (("image", entries),)
-        return Span(parts, attend="full", closing=of.buffer, learn=image.target, told=told, fill=fill, **fields)
+        return Span(parts, attend="full", closing=of.buffer, learn=image.target, fill=fill, **fields)
 
     def values_of(self, values: np.ndarray) -> np.ndarray:
         """What a fill produced -> latents on their grid."""

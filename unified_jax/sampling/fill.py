@@ -221,7 +221,7 @@ class InGroups(Whole):
     growth: Callable[[Array], Array] = jnp.ones_like
 
     def work(self, entries: int, settings: Settings) -> Work:
-        """What a blank of so many entries costs."""
+        """What a blank of so many entries costs. The head's two parts are one here: too much is told for the first."""
         passes = whole(entries, settings.steps)
         return dataclasses.replace(passes, reads=self.entries * (len(self.times) - 1))
 
