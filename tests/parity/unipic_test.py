@@ -13,6 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tokenizers
+import torch
 from difference import worst_relative
 from flax.traverse_util import flatten_dict, unflatten_dict
 from groups import replay
@@ -32,6 +33,7 @@ from unified_jax.models.mar_network import PATH
 from unified_jax.models.pretrained import build_published
 from unified_jax.models.published_folder import read_beside
 from unified_jax.models.unipic_script import Script
+from unified_jax.nn.masked_picture import Buffered, GridPlaces
 from unified_jax.objectives.masked_diffusion import MaskedDiffusion
 from unified_jax.objectives.next_token import NextToken
 from unified_jax.objectives.total import losses, total
@@ -250,6 +252,16 @@ def test_it_learns_to_draw_and_to_answer(unipic):
         name = jax.tree_util.keystr(path)
         still = "['k_main']['bias']" in name or "['classes']['table']" in name
         assert np.isfinite(slope).all() and (still or np.abs(slope).max() > 0), name
+
+
+@pytest.mark.parametrize("grid", [(12, 12), (6, 6), (8, 5)])
+def test_tables_of_places_are_resized_to_larger_pictures(grid):
+    table, more = (np.random.default_rng(i).normal(size=(n, n, 3)).astype(np.float32) for i, n in enumerate((6, 2)))
+    places = GridPlaces((6, 6), Buffered(grid, 2), 3, 2)
+    got = np.asarray(places.apply({"params": {"grid": table, "more": more[:1]}}))
+    large = torch.nn.functional.interpolate(torch.tensor(table).permute(2, 0, 1)[None], size=grid, mode="bilinear")
+    np.testing.assert_allclose(got[:-2], large[0].permute(1, 2, 0).reshape(-1, 3).numpy(), atol=1e-5)
+    np.testing.assert_array_equal(got[-2:], more[0])
 
 
 class Letters(ChatTokenizer):
