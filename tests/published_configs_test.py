@@ -71,6 +71,16 @@ SIZES = [
         + 63_454_784,  # what lies between, from modeling/bagel/bagel.py
         "reference classes of its parts",
     ),
+    (
+        "configs/unipic.py:v1_1_5b",
+        1_543_714_304  # Qwen2ForCausalLM of Qwen2.5-1.5B
+        + 943_000_000  # MAR-H: table of models in the README of github.com/LTH14/mar
+        + 3 * (32**2 - 16**2) * 1280  # whose tables of places are of 256 pixels, and these of 512
+        + 66_456_019  # AutoencoderKL of diffusers of its sizes
+        + 1536 * (1280 + 1 + 1536 + 1)  # proj_in
+        + (1536 * 1536 + 1536 + 1536 * 1280 + 1280),  # proj_out
+        "reference classes of its parts, and the repositories",
+    ),
 ]
 # Of every system, the variant that is traced as a pod would compute it; sizes do not depend on that.
 FIRST = {spec.partition(":")[0]: spec for spec, *_ in reversed(SIZES)}.values()
@@ -94,6 +104,7 @@ SYSTEMS = {
     "configs/transfusion.py": {"caption", "question", "draw", "edit"},
     "configs/llamafusion.py": {"caption", "question", "draw", "edit"},
     "configs/mogao.py": {"caption", "question", "draw", "edit"},
+    "configs/unipic.py": {"caption", "question", "draw"},
 }
 
 
@@ -211,7 +222,7 @@ def learned(experiment, model, params, *, steps: int):
     return values, params | frozen
 
 
-TOWERS = ("llava", "blip2", "janus", "janusflow", "show_o2", "bagel", "mogao")  # they compile one, too
+TOWERS = ("llava", "blip2", "janus", "janusflow", "show_o2", "bagel", "mogao", "unipic")  # they compile one, too
 SLOW = [f"configs/{name}.py" for name in TOWERS]
 LEARNED = [config for config in SYSTEMS if config != "configs/transfusion.py"]  # LlamaFusion has a lane more, no less
 

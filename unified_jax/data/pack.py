@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unified_jax.core.sequence import Interleaved, Payload, Slots, offsets
-from unified_jax.data.plan import Cursor, Span, sizes
+from unified_jax.data.plan import Cursor, Span, count, sizes
 
 AXES = 3  # sequence index, row, column
 
@@ -136,7 +136,8 @@ class _Writer:
             payload.values[b, entry : entry + n] = values
             payload.slot[b, entry : entry + n] = np.arange(at, at + n)
             payload.unit[b, entry : entry + n] = self.units[name][b]
-            payload.weight[b, entry : entry + n] = (each >= span.heading) & (span.learn in (True, name))
+            learned = (each >= span.heading) & (each < count([span]) - span.closing)
+            payload.weight[b, entry : entry + n] = learned & (span.learn in (True, name))
             if payload.told is not None:
                 payload.told[b, entry : entry + n] = span.told
             if full:

@@ -24,6 +24,7 @@ class Span:
     extent: how many sequence indices the span takes, while all of its entries stand at the first of them, as in models
       whose rows and columns go on from it; None for what ``attend`` says.
     heading: how many of the first entries are never learned: those that only tell what follows its time.
+    closing: the same of the last: those that only stand behind what is learned.
     told: what adaptive norms at its slots are told, where its streams are told anything.
     fill: when generating, how to produce this span; its values are then placeholders. None: the span is given.
     """
@@ -37,6 +38,7 @@ class Span:
     counted: bool = False
     extent: int | None = None
     heading: int = 0
+    closing: int = 0
     told: int = 0
     fill: Any = None
 

@@ -15,7 +15,7 @@ from flax import struct
 
 from unified_jax.core.cache import Cache
 from unified_jax.core.sequence import Interleaved, Slots, join
-from unified_jax.core.types import Array, DTypeLike, Leaf
+from unified_jax.core.types import Array, DTypeLike, Float, Leaf
 from unified_jax.data.document import Part
 from unified_jax.data.plan import Span
 from unified_jax.models.family import Family
@@ -78,12 +78,13 @@ class Model(nn.Module):
 
     def read(self, output: Output, seq: Interleaved) -> dict[str, Array]:
         """Applies every stream's head to the states its entries read."""
+        streams = sorted(set(self.heads) & set(seq.streams))
+        return {name: self.heads[name](self.states(output, seq, name), seq.streams[name]) for name in streams}
+
+    @nn.nowrap
+    def states(self, output: Output, seq: Interleaved, stream: str) -> Float[Array, "B N D"]:
+        """The states that the entries of a stream read."""
         states = join(output.hidden)
         batch, length, width = states.shape
         flat, row = states.reshape(batch * length, width), length * jnp.arange(batch)[:, None]
-        predictions = {}
-        for name in sorted(set(self.heads) & set(seq.streams)):
-            payload = seq.streams[name]
-            x = flat.at[row + payload.read].get(mode="promise_in_bounds")
-            predictions[name] = self.heads[name](x, payload)
-        return predictions
+        return flat.at[row + seq.streams[stream].read].get(mode="promise_in_bounds")

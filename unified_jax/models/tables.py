@@ -31,12 +31,14 @@ SYSTEMS = {
     "llava": "unified_jax.models.llava.llava",
     "llava_onevision": "unified_jax.models.llava_onevision.llava_onevision",
     "qwen2_5_vl": "unified_jax.models.qwen2_5_vl.qwen2_5_vl",
+    "mar": "unified_jax.models.mar.mar",
     "mmada": "unified_jax.models.mmada.mmada",
     "mogao": "unified_jax.models.mogao.mogao",
     "multi_modality": "unified_jax.models.janusflow.janusflow",
     "Showo2Qwen2_5": "unified_jax.models.show_o2.show_o2",
     "Showo": "unified_jax.models.show_o_released.show_o",
     "transfusion": "unified_jax.models.fusion.transfusion",
+    "unipic": "unified_jax.models.unipic.unipic",
     "var": "unified_jax.models.var_released.var",
 }
 

@@ -1,5 +1,8 @@
 """Heads: states at ``read`` -> predictions, always float32."""
 
+from collections.abc import Callable
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,6 +12,9 @@ from unified_jax.core.types import Array, DTypeLike, Float
 from unified_jax.nn.dense import Dense
 from unified_jax.nn.embed import Tokens, sincos
 from unified_jax.nn.mlp import Activation, gelu
+from unified_jax.nn.norm import LayerNorm
+
+BARE = partial(LayerNorm, 1e-6, use_scale=False, use_bias=False)
 
 
 class Tied(nn.Module):
@@ -75,27 +81,31 @@ class TokenFlow(nn.Module):
 
     The third step ``depth`` times. modulate is adaLN-Zero (DiT, arXiv:2212.09748, 3.2): normalised, scaled and shifted
     by c, from zero. Without a draft the entries' own values and time take its place.
+
+    norm: of the third step, a partial. first: the time that is told as 0; 1 / levels where levels are counted from 0.
     """
 
     features: int
     width: int
     depth: int
+    norm: Callable[..., nn.Module] = BARE
+    first: float = 0.0
 
-    @nn.compact
     def __call__(self, states: Float[Array, "B N D"], payload: Payload) -> Float[Array, "B N P"]:
         draft = Draft(payload.values, payload.time) if payload.draft is None else payload.draft
+        return self.denoised(states, draft)
+
+    @nn.compact
+    def denoised(self, states: Float[Array, "B N D"], draft: Draft) -> Float[Array, "B N P"]:
+        """What it makes of drafts, given the states."""
         dense = lambda name, width=self.width: Dense(width, use_bias=True, name=name)
         zero = lambda name, width: Dense(width, use_bias=True, kernel_init=nn.initializers.zeros, name=name)
-        time = dense("time_out")(jax.nn.silu(dense("time_in")(sincos(draft.time, 256))))
+        time = dense("time_out")(jax.nn.silu(dense("time_in")(sincos(draft.time - self.first, 256))))
         c = jax.nn.silu(dense("state")(states.astype(jnp.float32)) + time)
         x = dense("in")(draft.values)
         for i in range(self.depth):
             shift, scale, gate = jnp.split(zero(f"modulate_{i}", 3 * self.width)(c), 3, -1)
-            y = jax.nn.silu(dense(f"up_{i}")(_modulate(x, shift, scale)))
+            y = jax.nn.silu(dense(f"up_{i}")(self.norm(name=f"norm_{i}")(x) * (1 + scale) + shift))
             x = x + gate * dense(f"down_{i}")(y)
         shift, scale = jnp.split(zero("modulate", 2 * self.width)(c), 2, -1)
-        return zero("out", self.features)(_modulate(x, shift, scale))
-
-
-def _modulate(x: Float[Array, "B N D"], shift: Float[Array, "B N D"], scale: Float[Array, "B N D"]) -> Array:
-    return jax.nn.standardize(x, epsilon=1e-6) * (1 + scale) + shift
+        return zero("out", self.features)(BARE()(x) * (1 + scale) + shift)

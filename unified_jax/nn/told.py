@@ -22,6 +22,20 @@ class Classes(nn.Module):
         return self.table[payload.told]
 
 
+class ClassesOrNone(nn.Module):
+    """As ``Classes``, with a row of its own for no class, whose number is ``count``."""
+
+    count: int
+    width: int
+
+    @nn.compact
+    def __call__(self, payload: Payload, pos: Int[Array, "B N A"] | None = None) -> Float[Array, "B N D"]:
+        init = nn.initializers.normal(0.02)
+        table = self.param("table", init, (self.count, self.width), jnp.float32)
+        none = self.param("none", init, (1, self.width), jnp.float32)
+        return jnp.concatenate([table, none])[payload.told]
+
+
 class Times(nn.Module):
     """Two affine maps of sines and cosines of each entry's time; what adaptive norms are told."""
 

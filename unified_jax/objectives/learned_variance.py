@@ -54,14 +54,26 @@ class LearnedVariance:
         return made.seq, Target(output, made.clean)
 
     def loss(self, prediction: Float[Array, "B N P2"], target: Target, payload: Payload) -> Sums:
-        output, spread = jnp.split(prediction, 2, -1)
-        # Context has no level; that of the first keeps what is computed for it, and not used, finite.
-        t = jnp.maximum(payload.time, 1 / self.path.levels)
-        bits = variational_bound(
-            self.path, jax.lax.stop_gradient(output), spread, x_t=payload.values, clean=target.clean, t=t
-        )
-        error = jnp.square(output - target.output).mean(-1) + self.bound * self.path.levels * bits.mean(-1)
+        t = payload.time
+        error = squared_and_bound(self.path, prediction, target, x_t=payload.values, t=t, bound=self.bound)
         return Sums((error * payload.weight).sum(), payload.weight.sum())
+
+
+def squared_and_bound(
+    path: VariancePreserving,
+    prediction: Float[Array, "B N P2"],
+    target: Target,
+    *,
+    x_t: Float[Array, "B N P"],
+    t: Float[Array, "B N"],
+    bound: float,
+) -> Float[Array, "B N"]:
+    """The error of every entry at level t, as ``LearnedVariance`` has it."""
+    output, spread = jnp.split(prediction, 2, -1)
+    # Context has no level; that of the first keeps what is computed for it, and not used, finite.
+    t = jnp.maximum(t, 1 / path.levels)
+    bits = variational_bound(path, jax.lax.stop_gradient(output), spread, x_t=x_t, clean=target.clean, t=t)
+    return jnp.square(output - target.output).mean(-1) + bound * path.levels * bits.mean(-1)
 
 
 def variational_bound(

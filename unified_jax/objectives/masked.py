@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from unified_jax.core.masking import Ratio, cosine
 from unified_jax.core.noise import TimeSampler, uniform
 from unified_jax.core.sequence import Interleaved, Payload
-from unified_jax.core.types import Array, Bool, Float, Int, PRNGKeyArray
+from unified_jax.core.types import Array, Float, Int, PRNGKeyArray
 from unified_jax.objectives.cross_entropy import cross_entropy
 from unified_jax.objectives.total import Sums
-from unified_jax.objectives.units import shuffled, unit_draw
+from unified_jax.objectives.units import some_of, unit_draw
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,18 +34,9 @@ class Masked:
         payload = seq.streams[self.stream]
         time_rng, order_rng = jax.random.split(rng)
         time = unit_draw(time_rng, payload, self.time)
-        hidden = _hidden(order_rng, payload, share=self.ratio(time))
+        hidden = some_of(order_rng, payload, share=self.ratio(time))
         shown = jnp.where(hidden, self.mask, payload.values)
         return seq.put(self.stream, values=shown, time=time, weight=payload.weight * hidden), payload.values
 
     def loss(self, prediction: Float[Array, "B N V"], target: Int[Array, "B N"], payload: Payload) -> Sums:
         return cross_entropy(prediction, target, weight=payload.weight)
-
-
-def _hidden(rng: PRNGKeyArray, payload: Payload, *, share: Float[Array, "B N"]) -> Bool[Array, "B N"]:
-    """So many entries of every learned unit, any of them alike."""
-    order, start = shuffled(rng, payload)
-    rank = jnp.argsort(order, 1) - start
-    row = jnp.arange(len(start))[:, None]
-    size = jnp.zeros_like(start).at[row, start].add(1)[row, start]
-    return (payload.weight > 0) & (rank < jnp.maximum(jnp.ceil(share * size), 1))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from unified_jax.core.noise import TimeSampler
 from unified_jax.core.sequence import Payload
-from unified_jax.core.types import Array, Float, Int, PRNGKeyArray
+from unified_jax.core.types import Array, Bool, Float, Int, PRNGKeyArray
 
 
 def unit_draw(rng: PRNGKeyArray, payload: Payload, sampler: TimeSampler) -> Float[Array, "B N"]:
@@ -25,3 +25,12 @@ def shuffled(rng: PRNGKeyArray, payload: Payload) -> tuple[Int[Array, "B N"], In
     begins = (index == 0) | ~learned | ~before(learned) | (payload.unit != before(payload.unit))
     start = jax.lax.cummax(jnp.where(begins, index, 0), axis=1)
     return jnp.lexsort((jax.random.uniform(rng, start.shape), start), axis=1), start
+
+
+def some_of(rng: PRNGKeyArray, payload: Payload, *, share: Float[Array, "B N"]) -> Bool[Array, "B N"]:
+    """So many entries of every learned unit, any of them alike."""
+    order, start = shuffled(rng, payload)
+    rank = jnp.argsort(order, 1) - start
+    row = jnp.arange(len(start))[:, None]
+    size = jnp.zeros_like(start).at[row, start].add(1)[row, start]
+    return (payload.weight > 0) & (rank < jnp.maximum(jnp.ceil(share * size), 1))

@@ -49,7 +49,9 @@ class Brushes:
         """Every row's key for the i-th of its draws."""
         return jax.vmap(jax.random.fold_in, (0, None))(self.key, i)
 
-    def guided(self, prediction: Float[Array, "B ..."], share: float = 1.0) -> Float[Array, "B ..."]:
+    def guided(
+        self, prediction: Float[Array, "B ..."], share: Float[Array, "B"] | float = 1.0
+    ) -> Float[Array, "B ..."]:
         """The prediction that every row goes by. share: how far the guidance goes towards its scales from 1."""
         guided = two_conditions(
             prediction,

@@ -4,6 +4,7 @@
     Integrate     all at once, from noise in steps of a solver
     Refine        all at once, from masks or random ids in passes of a discrete process
     InTurn        entry by entry, ids or vectors, in reading order or one of chance
+    InGroups      group by group of vectors, in an order of chance
     NextScale     scale by scale
     Unmask        a text block by block, each from masks in passes
 
@@ -12,12 +13,14 @@ same kind of work in one call.
 """
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
+import jax.numpy as jnp
 import numpy as np
 
 from unified_jax.core.discrete import Absorbing, Uniform
 from unified_jax.core.noise import Path
+from unified_jax.core.types import Array
 from unified_jax.data.plan import Span
 from unified_jax.sampling.choose import check
 from unified_jax.sampling.confidence import Confident
@@ -201,6 +204,29 @@ class InTurn(Whole):
 
 
 @dataclasses.dataclass(frozen=True)
+class InGroups(Whole):
+    """A whole picture of vectors in groups of an order of chance, each group at once; nothing is committed.
+
+    entries: that are made; further ones of the blank are only run. features: of a vector. path, times, solver: of the
+    way of each from noise to data. growth: share that is made -> share of the guidance (``Brushes.guided``).
+    The head has two parts, ``conditions`` and ``denoised``, as ``nn.masked_picture.MaskedHead``.
+    """
+
+    stream: str
+    entries: int
+    features: int
+    path: Path
+    times: tuple[float, ...]
+    solver: Solver
+    growth: Callable[[Array], Array] = jnp.ones_like
+
+    def work(self, entries: int, settings: Settings) -> Work:
+        """What a blank of so many entries costs. The head's two parts are one here: too much is told for the first."""
+        passes = whole(entries, settings.steps)
+        return dataclasses.replace(passes, reads=self.entries * (len(self.times) - 1))
+
+
+@dataclasses.dataclass(frozen=True)
 class NextScale(Whole):
     """A whole picture of codes scale by scale, each from all earlier ones; nothing is committed.
 
@@ -240,4 +266,4 @@ class Unmask(Whole):
         return whole(entries, settings.steps)
 
 
-Fill = Autoregress | Integrate | Refine | InTurn | NextScale | Unmask
+Fill = Autoregress | Integrate | Refine | InTurn | InGroups | NextScale | Unmask

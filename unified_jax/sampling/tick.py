@@ -19,7 +19,8 @@ from unified_jax.data.pack import Layout, pack
 from unified_jax.data.plan import Cursor, Span, sizes
 from unified_jax.sampling.choose import ALL
 from unified_jax.sampling.draw import STEPS, Brushes, draw
-from unified_jax.sampling.fill import Autoregress, Integrate, InTurn, NextScale, Refine, Unmask
+from unified_jax.sampling.fill import Autoregress, InGroups, Integrate, InTurn, NextScale, Refine, Unmask
+from unified_jax.sampling.in_groups import in_groups
 from unified_jax.sampling.in_turn import in_turn
 from unified_jax.sampling.next_scale import next_scale
 from unified_jax.sampling.prefill import power_of_two
@@ -219,6 +220,7 @@ TICKS: Mapping[type, Callable[..., tuple[list[Result], Cache]]] = {
     Integrate: partial(draw_whole, loop=draw),
     Refine: partial(draw_whole, loop=refine),
     InTurn: partial(draw_whole, loop=in_turn),
+    InGroups: partial(draw_whole, loop=in_groups),
     NextScale: partial(draw_whole, loop=next_scale),
     Unmask: unmask_texts,
 }
