@@ -10,7 +10,7 @@ r"""The published systems side by side: the tiny variant of each, on the same do
 Each does what it does: some read, two draw, some do both, and those at the list's end edit too; a row of the page is
 empty where a system has no answer. What is asked comes from one source of scenes; a system that does less sees more of
 it. LlamaGen and VAR draw by number, and scenes that they were trained on. The codec of Chameleon is of chance, for the
-reason that configs/tokenizer/systems.py gives. Expect: not measured yet.
+reason that configs/tokenizer/systems.py gives, and that of UniPic. Expect: not measured yet.
 """
 
 from pathlib import Path
@@ -32,6 +32,7 @@ from configs import (
     show_o,
     show_o2,
     transfusion,
+    unipic,
     var,
 )
 from configs.chameleon import released
@@ -52,6 +53,7 @@ SYSTEMS = {
     "var": (var, "VAR"),
     "show_o": (show_o, "Show-o"),
     "mmada": (mmada, "MMaDA"),
+    "unipic": (unipic, "UniPic"),
     "show_o2": (show_o2, "Show-o2"),
     "bagel": (bagel, "BAGEL"),
     "mogao": (mogao, "Mogao"),

@@ -31,7 +31,8 @@ def in_groups(
 
     fill: the ``InGroups`` fill. blank: a batch holding just the pictures; rows without one are empty. most: not used.
     """
-    params, payload, n = model.apart(params), blank.streams[fill.stream], fill.entries
+    (params, cache), payload = model.apart(params, cache), blank.streams[fill.stream]
+    n = fill.entries
     row, size = jnp.arange(len(payload.slot))[:, None], -(-n // SHARE)
     order = jax.vmap(lambda key: jax.random.permutation(key, n))(brushes.keys(0))
     # The last of an order is made first. What is no entry is never hidden.
