@@ -12,7 +12,6 @@ without pictures cost, now and the language model alone. Scores: experiments/smo
 """
 
 from configs import common, published
-from configs.llava import square
 from configs.smollm2 import language
 from unified_jax.data.sources.emoji import Emoji
 from unified_jax.data.sources.mixed import Mixed
@@ -50,7 +49,7 @@ def get_config(arg=None):
         config=dict(
             model_type="llava", image_token_index=language.PICTURE, vision_feature_layer=-1, vision_config=VISION
         ),
-        preprocessor_config=dict(image_processor_type="CLIPImageProcessor", **square(36)),
+        preprocessor_config=dict(image_processor_type="CLIPImageProcessor", **published.cropped(36)),
     )
     c.computation = dict(dtype="float32", attention="reference", remat="none", unroll=1)
     c.lora = dict(pattern="", rank=8, alpha=16.0, whole="embed_vision/.*")
