@@ -24,6 +24,7 @@ _LABELS = {
     "copied_2_new": "Copies of two objects read right, new combinations",
     "drawn_new": "Drawings exactly right, new combinations",
     "drawn_seen": "Drawings exactly right, combinations trained on",
+    "nats_held_out": "Nats for each id of held-out documents, fewer is better",
     "psnr": "PSNR, dB",
     "ssim": "SSIM",
     "st-lpips-alex": "ST-LPIPS (AlexNet), less is nearer",
