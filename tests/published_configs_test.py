@@ -156,7 +156,7 @@ def values_of(codec, pixels):
     """What a codec reads of a picture, in zeros where it is a network."""
     network = getattr(codec, "codec", codec)
     if not isinstance(network, NetworkCodec):
-        return codec.encode({}, pixels[None])[0]
+        return codec.encode({}, np.asarray(pixels[None], np.float32))[0]
     if isinstance(codec, NetworkCodec):
         return np.zeros(codec.entries(*pixels.shape[:2]), codec.dtype)
     return np.zeros((*codec.grid(*pixels.shape[:2]), *codec.shape), codec.dtype)
