@@ -30,7 +30,7 @@ def test_latents_are_charged_their_distance_from_the_normal_distribution(name, t
     codec = retrained(tokenizer, CODECS[name]("debug").to_dict(), image_size=(24, 24), beta=0.5).codec
     rng, pixels = np.random.default_rng(0), jnp.linspace(-1, 1, 48).reshape(1, 4, 4, 3)
     shapes = jax.eval_shape(codec.init, jax.random.key(0), pixels)
-    params = jax.tree.map(lambda x: 0.3 * rng.normal(size=x.shape).astype(x.dtype), shapes)
+    params = jax.tree.map(lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), x.dtype), shapes)
     made, drawn = codec.apply(params, pixels)
     posterior = codec.codec.apply(params, pixels, method="posterior")
     mean, deviation = (torch.tensor(np.asarray(x)) for x in (posterior.mean, np.exp(posterior.logvar / 2)))

@@ -24,7 +24,7 @@ RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r".*/(table|codebook)", ("tensor", "fsdp")),
     (r".*/kernel", ("fsdp", None)),
     (r".*/(scale|bias|place|class_place|registers|usual|(\w+_)?(token|mean|std|variance))", ()),
-    (r".*/(counts|latents|newline|null|queries|query|sums)", ()),
+    (r".*/(counts|grid|latents|level|mask|more|newline|none|null|queries|query|start|sums)", ()),
 )
 
 
