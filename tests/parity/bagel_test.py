@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tokenizers
-from difference import worst_relative
+from difference import noting
 from safetensors.numpy import load_file
 from tokenizers import models, pre_tokenizers
 from watched import Seen
@@ -126,19 +126,7 @@ def bagel(tmp_path_factory) -> Subject:
 
 @pytest.fixture
 def note(record_parity):
-    def check(name: str, what: str, *pairs: tuple[np.ndarray, np.ndarray]) -> None:
-        worst = max(worst_relative(np.asarray(got), want) for got, want in pairs)
-        record_parity(
-            f"family:bagel{name}",
-            reference="ByteDance-Seed/Bagel 056b5fd5",
-            what=what,
-            worst_relative=worst,
-            tolerance=TOLERANCE,
-        )
-        print(name, worst)
-        assert worst <= TOLERANCE
-
-    return check
+    return noting(record_parity, "family:bagel", reference="ByteDance-Seed/Bagel 056b5fd5", tolerance=TOLERANCE)
 
 
 def question(bagel: Subject) -> list:

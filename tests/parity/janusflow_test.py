@@ -17,7 +17,7 @@ import PIL.Image
 import pytest
 import tokenizers
 import torch
-from difference import worst_relative
+from difference import noting, worst_relative
 from flax.traverse_util import flatten_dict, unflatten_dict
 from learning import check_learns
 from safetensors.numpy import load_file
@@ -127,15 +127,7 @@ def codec() -> diffusers.AutoencoderKL:
 
 @pytest.fixture
 def note(record_parity):
-    def check(name: str, what: str, *pairs: tuple[np.ndarray, np.ndarray]) -> None:
-        worst = max(worst_relative(np.asarray(got), want) for got, want in pairs)
-        record_parity(
-            f"family:janusflow{name}", reference=VERSION, what=what, worst_relative=worst, tolerance=TOLERANCE
-        )
-        print(name, worst)
-        assert worst <= TOLERANCE
-
-    return check
+    return noting(record_parity, "family:janusflow", reference=VERSION, tolerance=TOLERANCE)
 
 
 def test_a_context_with_pictures_and_its_greedy_text(janus, note):

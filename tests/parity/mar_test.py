@@ -15,7 +15,7 @@ import kl16
 import numpy as np
 import pytest
 import torch
-from difference import worst_relative
+from difference import noting, worst_relative
 from groups import masks_of, replay
 from safetensors.numpy import load_file
 from words import picture
@@ -78,14 +78,7 @@ def subject(tmp_path_factory) -> Subject:
 
 @pytest.fixture
 def note(record_parity):
-    def check(name: str, what: str, *pairs: tuple[np.ndarray, np.ndarray]) -> None:
-        each = [worst_relative(np.asarray(got), want) for got, want in pairs]
-        print(name, each)
-        fields = dict(reference=VERSION, what=what, worst_relative=max(each), tolerance=TOLERANCE)
-        record_parity(f"family:mar{name}", **fields)
-        assert max(each) <= TOLERANCE
-
-    return check
+    return noting(record_parity, "family:mar", reference=VERSION, tolerance=TOLERANCE)
 
 
 def test_encoder_decoder_denoiser_and_loss(subject, note):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tokenizers
 import torch
-from difference import worst_relative
+from difference import noting, worst_relative
 from flax.traverse_util import flatten_dict, unflatten_dict
 from learning import check_learns
 from safetensors.numpy import load_file
@@ -112,13 +112,7 @@ def show(tmp_path_factory) -> Subject:
 
 @pytest.fixture
 def note(record_parity):
-    def check(name: str, what: str, *pairs: tuple[np.ndarray, np.ndarray]) -> None:
-        worst = max(worst_relative(np.asarray(got), want) for got, want in pairs)
-        record_parity(f"family:show-o2{name}", reference=VERSION, what=what, worst_relative=worst, tolerance=TOLERANCE)
-        print(name, worst)
-        assert worst <= TOLERANCE
-
-    return check
+    return noting(record_parity, "family:show-o2", reference=VERSION, tolerance=TOLERANCE)
 
 
 def test_a_sequence_with_two_pictures_and_its_losses(show, note):

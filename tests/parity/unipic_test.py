@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 import tokenizers
 import torch
-from difference import worst_relative
+from difference import noting, worst_relative
 from flax.traverse_util import flatten_dict, unflatten_dict
 from groups import replay
 from safetensors.numpy import load_file
@@ -94,14 +94,7 @@ def unipic(tmp_path_factory) -> Subject:
 
 @pytest.fixture
 def note(record_parity):
-    def check(name: str, what: str, *pairs: tuple[np.ndarray, np.ndarray]) -> None:
-        each = [worst_relative(np.asarray(got), want) for got, want in pairs]
-        print(name, each)
-        fields = dict(reference=VERSION, what=what, worst_relative=max(each), tolerance=TOLERANCE)
-        record_parity(f"family:unipic{name}", **fields)
-        assert max(each) <= TOLERANCE
-
-    return check
+    return noting(record_parity, "family:unipic", reference=VERSION, tolerance=TOLERANCE)
 
 
 def test_a_picture_that_is_read_and_its_greedy_text(unipic, note):

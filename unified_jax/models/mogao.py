@@ -51,7 +51,7 @@ def mogao(config: Config, beside: Beside, *, dtype: DTypeLike, **computation: An
         lane=LANES,
         embed={**near.embed, "image": Flat(width, dtype=dtype)},
         backbone=_stack(near.backbone),
-        condition=EntryCondition({"image": told, "vision": told}, LANES, width, lanes=(PICTURE,)),
+        condition=EntryCondition({"image": told, "vision": told}, LANES, width),
         family=_family(near.family),
     )
 

@@ -33,26 +33,22 @@ def by_lane(
 
 
 class EntryCondition(nn.Module):
-    """What adaptive norms are told at the slots of every entry, by its payload alone; zeros at other slots.
+    """What adaptive norms are told at the slots of every entry, by its payload alone; zeros at other slots of its lane.
+    Lanes without such entries are told nothing.
 
-    The ``condition`` of a ``Model``. pieces, lane: as of ``by_lane``. width: of what is told, E. lanes: which are told
-    anything, where a batch has them; None for all.
+    The ``condition`` of a ``Model``. pieces, lane: as of ``by_lane``. width: of what is told, E.
     """
 
     pieces: Mapping[str, nn.Module]
     lane: Mapping[str, str]
     width: int
     dtype: DTypeLike = jnp.float32
-    lanes: tuple[str, ...] | None = None
 
     def __call__(self, xs: States, seq: Interleaved) -> dict[str, Float[Array, "B T E"]]:
         """xs: the embedded lanes, which it does not read."""
-        told = (
-            seq
-            if self.lanes is None
-            else seq.replace(lanes={lane: seq.lanes[lane] for lane in seq.lanes if lane in self.lanes})
-        )
-        return by_lane(told, self.pieces, lane=self.lane, width=dict.fromkeys(xs, self.width), dtype=self.dtype)
+        told = {self.lane[stream] for stream in self.pieces}
+        seq = seq.replace(lanes={lane: slots for lane, slots in seq.lanes.items() if lane in told})
+        return by_lane(seq, self.pieces, lane=self.lane, width=dict.fromkeys(xs, self.width), dtype=self.dtype)
 
 
 def _at_slots(
